@@ -1,0 +1,42 @@
+"""A limit on guessing: so many judged attempts a window, counted in the database, so it holds across processes."""
+
+import hashlib
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from accounts.models import Attempts
+
+WINDOW = timedelta(minutes=15)
+LIMIT = 10
+
+
+def _digest(kind: str, subject: str) -> str:
+    return hashlib.sha256(f"{kind}\0{subject}".encode()).hexdigest()
+
+
+def allowed(kind: str, subject: str, *, limit: int = LIMIT) -> bool:
+    """Count one attempt and say whether it may be judged.
+
+    Refused attempts do not prolong the window, so the rightful person waits 15 minutes at most.
+    """
+    now = timezone.now()
+    key = _digest(kind, subject)
+    with transaction.atomic():
+        row, _ = Attempts.objects.select_for_update().get_or_create(
+            subject=key, defaults={"window_started_at": now}
+        )
+        if row.window_started_at <= now - WINDOW:
+            row.window_started_at, row.count = now, 0
+        if row.count >= limit:
+            return False
+        row.count += 1
+        row.save()
+    return True
+
+
+def forgive(kind: str, subject: str) -> None:
+    """A right answer gives its own attempt back; the wrong ones before it stay counted."""
+    Attempts.objects.filter(subject=_digest(kind, subject), count__gt=0).update(count=F("count") - 1)

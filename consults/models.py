@@ -1,0 +1,212 @@
+"""What and when: consults, the invites to them, the people in them, consent, notes, quality samples.
+
+State is kept as the moments at which things happened; verbs live in the siblings named for them.
+"""
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+
+from accounts.models import Clinic, User
+from vault.models import Patient
+from vault.token_field import TokenField
+
+
+class Consult(models.Model):
+    """One visit of one patient with one clinician."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    clinic = models.ForeignKey(Clinic, on_delete=models.PROTECT)
+    clinician = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="consults")
+    patient = models.ForeignKey(Patient, on_delete=models.PROTECT, related_name="consults")
+    created_at = models.DateTimeField()
+    admitted_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    #: bumped at admission and at every withdrawal, so frames of an older negotiation are told apart
+    negotiation = models.PositiveIntegerField(default=0)
+    #: which worker process monitors this consult, and until when that holds unless renewed
+    worker = models.CharField(max_length=64, blank=True)
+    worker_until = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["clinician", "ended_at", "-created_at"], name="clinicians_consults")]
+
+    def __str__(self) -> str:
+        return f"consult of {self.created_at:%Y-%m-%d %H:%M}"
+
+    @property
+    def is_over(self) -> bool:
+        return self.ended_at is not None
+
+    @property
+    def is_live(self) -> bool:
+        return self.admitted_at is not None and self.ended_at is None
+
+
+class Invitation(models.Model):
+    """A link that lets one browser take the patient's seat, once. The token itself is not kept."""
+
+    consult = models.ForeignKey(Consult, on_delete=models.CASCADE, related_name="invitations")
+    token_digest = models.CharField(max_length=64, unique=True)
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    redeemed_at = models.DateTimeField(null=True)
+    revoked_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"invite of {self.created_at:%Y-%m-%d %H:%M}"
+
+
+class InvitationMail(models.Model):
+    """An invite on its way by e-mail. The text waits sealed under the patient's key and is erased once sent."""
+
+    invitation = models.OneToOneField(Invitation, on_delete=models.CASCADE, related_name="mail")
+    letter = TokenField()
+    created_at = models.DateTimeField()
+    sent_at = models.DateTimeField(null=True)
+    failures = models.PositiveSmallIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"letter for {self.invitation}"
+
+
+class Participant(models.Model):
+    """Somebody's place in a consult. The clinician's is hers by account, the patient's by the browser's seat cookie."""
+
+    class Role(models.TextChoices):
+        CLINICIAN = "clinician", "Clinician"
+        PATIENT = "patient", "Patient"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    consult = models.ForeignKey(Consult, on_delete=models.CASCADE, related_name="participants")
+    role = models.CharField(max_length=10, choices=Role.choices)
+    seat_digest = models.CharField(max_length=64, blank=True)
+    joined_at = models.DateTimeField()
+    left_at = models.DateTimeField(null=True)
+    identity_failures = models.PositiveSmallIntegerField(default=0)
+    identity_confirmed_at = models.DateTimeField(null=True)
+    #: result of the device test: {"camera": bool, "microphone": bool, "speaker": bool}
+    devices = models.JSONField(null=True)
+    waiting_since = models.DateTimeField(null=True)
+    #: the open socket, so that a newer tab takes over from an older one
+    connection = models.CharField(max_length=32, blank=True)
+    seen_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["consult", "role"], condition=models.Q(left_at=None), name="one_seat_per_role"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.role} of {self.consult}"
+
+
+class ConsentStatement(models.Model):
+    """The exact words a patient agrees to. A published one never changes; a better one is a new version."""
+
+    clinic = models.ForeignKey(Clinic, on_delete=models.PROTECT, null=True, blank=True, help_text="Empty: every clinic.")
+    scope = models.CharField(max_length=24, choices=[("video_visit", "Video visit"), ("voice", "Spoken consent")])
+    locale = models.CharField(max_length=12, default="en")
+    version = models.PositiveIntegerField()
+    title = models.CharField(max_length=120)
+    text = models.TextField(max_length=6000)
+    published_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["clinic", "scope", "locale", "version"], name="clinic_statement_once"),
+            models.UniqueConstraint(
+                fields=["scope", "locale", "version"], condition=models.Q(clinic=None), name="common_statement_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.title}, version {self.version} ({self.locale})"
+
+
+class VoiceRecording(models.Model):
+    """The patient's voice speaking the consent, Ogg/Opus, sealed. `sha256` is of the plain file, for the evidence."""
+
+    participant = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="voice_recordings")
+    sound = TokenField()
+    seconds = models.FloatField()
+    sha256 = models.CharField(max_length=64)
+    created_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.seconds:.0f} s of speech"
+
+
+class Consent(models.Model):
+    """Consent given or withdrawn: one row an act, appended, never changed (triggers refuse it)."""
+
+    class Act(models.TextChoices):
+        GIVEN = "given", "given"
+        WITHDRAWN = "withdrawn", "withdrawn"
+
+    class Method(models.TextChoices):
+        WRITTEN = "written", "in writing"
+        SPOKEN = "spoken", "in writing and aloud"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    consult = models.ForeignKey(Consult, on_delete=models.PROTECT, related_name="consents")
+    participant = models.ForeignKey(Participant, on_delete=models.PROTECT)
+    act = models.CharField(max_length=10, choices=Act.choices)
+    method = models.CharField(max_length=8, choices=Method.choices)
+    statement = models.ForeignKey(ConsentStatement, on_delete=models.PROTECT)
+    #: SHA-256 of the statement's canonical form, as shown
+    statement_digest = models.CharField(max_length=64)
+    scopes = models.JSONField()
+    purpose = models.CharField(max_length=120)
+    signed_name = TokenField()
+    recording = models.ForeignKey(VoiceRecording, on_delete=models.PROTECT, null=True)
+    at = models.DateTimeField()
+    expires_at = models.DateTimeField(null=True)
+    withdraws = models.OneToOneField("self", on_delete=models.PROTECT, null=True, related_name="withdrawal")
+
+    class Meta:
+        verbose_name = "consent"
+        ordering = ["-at"]
+
+    def __str__(self) -> str:
+        return f"consent {self.act} {self.at:%Y-%m-%d %H:%M}"
+
+
+class Note(models.Model):
+    """What the clinician wrote about the visit. A correction is a further note."""
+
+    consult = models.ForeignKey(Consult, on_delete=models.PROTECT, related_name="notes")
+    author = models.ForeignKey(User, on_delete=models.PROTECT)
+    text = TokenField()
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["created_at"]
+
+    def __str__(self) -> str:
+        return f"note of {self.created_at:%Y-%m-%d %H:%M}"
+
+
+class QualitySample(models.Model):
+    """How the call went for one participant over two seconds, as her browser measured it (W3C webrtc-stats)."""
+
+    consult = models.ForeignKey(Consult, on_delete=models.CASCADE, related_name="quality")
+    participant = models.ForeignKey(Participant, on_delete=models.CASCADE)
+    at = models.DateTimeField()
+    rtt_ms = models.FloatField(null=True)
+    jitter_ms = models.FloatField(null=True)
+    #: received packets lost, in percent
+    loss = models.FloatField(null=True)
+    frames_per_second = models.FloatField(null=True)
+    kbit_in = models.FloatField(null=True)
+    kbit_out = models.FloatField(null=True)
+    relayed = models.BooleanField(default=False)
+
+    class Meta:
+        indexes = [models.Index(fields=["consult", "at"], name="quality_in_order")]
+
+    def __str__(self) -> str:
+        return f"sample of {self.at:%H:%M:%S}"

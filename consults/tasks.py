@@ -1,0 +1,38 @@
+"""Work outside requests. Tasks carry row ids, never anything about a patient, and are safe to run twice."""
+
+import logging
+from typing import Any
+
+from celery import shared_task
+from django.core.management import call_command
+from kombu.exceptions import OperationalError
+
+from consults import mail
+
+
+logger = logging.getLogger(__name__)
+
+
+def enqueue(task: Any, row_id: int) -> None:
+    """Hand a row to Celery. When the broker is away the row waits for `sweep`; the person who asked does not."""
+    try:
+        task.delay(row_id)
+    except OperationalError:
+        logger.warning("the task queue is away; the sweep will take the work up")
+
+
+@shared_task
+def send_invitation(mail_id: int) -> None:
+    mail.send(mail_id)
+
+
+@shared_task
+def sweep() -> None:
+    """Take up what got lost: a broker that died has no memory, the database has."""
+    for mail_id in mail.unsent():
+        mail.send(mail_id)
+
+
+@shared_task
+def clear_sessions() -> None:
+    call_command("clearsessions")

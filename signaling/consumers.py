@@ -1,0 +1,311 @@
+"""The sockets. A frame goes: parsed, allowed now, within rate, built anew, passed on. No query per frame."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from typing import Any
+from uuid import UUID
+
+from channels.generic.websocket import AsyncWebsocketConsumer
+
+from consults.hints import clinician_group, consult_group
+from consults.models import Participant
+from consults.visit import View
+from signaling import entry, ice, presence, protocol, sdp
+from signaling.entry import Visitor
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY = 2.0
+HELLO_WITHIN = 5.0
+FRAMES_PER_SECOND = 40
+FRAMES_AT_ONCE = 120
+WORKERS = "workers"
+
+BAD_FRAME, SIGNED_OUT, NOT_ALLOWED, REPLACED, OVER, TOO_FAST = 4400, 4401, 4403, 4409, 4410, 4429
+
+
+def seat_group(participant_id: object) -> str:
+    return f"seat.{participant_id}"
+
+
+class Watched(AsyncWebsocketConsumer):
+    """A socket that is looked at again every two seconds, and at every hint."""
+
+    ticker: asyncio.Task[None] | None = None
+
+    async def watch(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            try:
+                await self.look_again()
+            except asyncio.CancelledError:
+                raise
+            except Exception:  # the database is away: the call goes on, the next look tries again
+                logger.exception("a socket could not be looked at")
+
+    async def look_again(self) -> None:
+        raise NotImplementedError
+
+    async def stop_watching(self) -> None:
+        if self.ticker:
+            self.ticker.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self.ticker
+
+
+class VisitConsumer(Watched):
+    """One side of a consult: the clinician or the patient."""
+
+    visitor: Visitor | None = None
+    view: View | None = None
+    connection = ""
+    tab = ""
+    peer = ""
+    peer_id = ""
+    sent_state: dict[str, Any] | None = None
+    closing = False
+
+    @property
+    def role(self) -> str:
+        return str(self.scope["url_route"]["kwargs"]["role"])
+
+    @property
+    def consult_id(self) -> UUID:
+        consult_id: UUID = self.scope["url_route"]["kwargs"]["consult_id"]
+        return consult_id
+
+    async def connect(self) -> None:
+        self.visitor = await entry.visitor_async(self.scope, self.consult_id, self.role)
+        if self.visitor is None:
+            await self.close()
+            return
+        self.rate = protocol.Rate(FRAMES_PER_SECOND, FRAMES_AT_ONCE, time.monotonic())
+        self.candidates = 0
+        await self.channel_layer.group_add(consult_group(self.consult_id), self.channel_name)
+        await self.channel_layer.group_add(seat_group(self.visitor.participant.id), self.channel_name)
+        await self.accept()
+        await self.send_frame({"kind": "welcome", "protocol": protocol.VERSION, "role": self.role})
+        self.opened = time.monotonic()
+        self.ticker = asyncio.create_task(self.watch())
+
+    async def disconnect(self, code: int) -> None:
+        await self.stop_watching()
+        if self.visitor is None:
+            return
+        await self.channel_layer.group_discard(consult_group(self.consult_id), self.channel_name)
+        await self.channel_layer.group_discard(seat_group(self.visitor.participant.id), self.channel_name)
+        if self.connection:
+            await presence.leave_async(self.visitor, self.connection)
+
+    # -- from the browser ------------------------------------------------------------------------------
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if self.closing:
+            return
+        if not self.rate.take(time.monotonic()):
+            await self.shut(TOO_FAST)
+            return
+        try:
+            if text_data is None:
+                raise protocol.BadFrame("binary")
+            frame = protocol.parse(text_data)
+            if isinstance(frame, protocol.Hello) == bool(self.connection):
+                raise protocol.BadFrame("hello comes first, and once")
+            await self.carry_out(frame)
+        except (protocol.BadFrame, sdp.BadDescription) as error:
+            logger.info("a frame was refused: %s", error)
+            await self.shut(BAD_FRAME)
+
+    async def carry_out(self, frame: protocol.Received) -> None:
+        match frame:
+            case protocol.Hello():
+                await self.arrive(frame)
+            case protocol.Description():
+                await self.describe(frame)
+            case protocol.Candidate():
+                await self.trickle(frame)
+            case protocol.Media():
+                if self.view and self.view.gate_open:
+                    await self.to_peer(frame)
+            case protocol.VoiceStop():
+                await self.to_worker({"kind": "voice_stop", "leg": "voice"})
+            case protocol.Ping():
+                await self.send_frame({"kind": "pong"})
+
+    async def arrive(self, hello: protocol.Hello) -> None:
+        assert self.visitor is not None  # noqa: S101  (accepted sockets have a visitor)
+        self.tab = hello.tab
+        self.connection = await presence.arrive_async(self.visitor, hello.tab)
+        await self.look_again()
+
+    async def describe(self, frame: protocol.Description) -> None:
+        sdp.check_description(frame.sdp, frame.leg)
+        if not await self.leg_open(frame):
+            return
+        cleaned = protocol.Description(
+            frame.leg, frame.negotiation, frame.type, sdp.without_bad_candidates(frame.sdp, frame.leg)
+        )
+        self.candidates = 0
+        await self.forward(cleaned)
+
+    async def trickle(self, frame: protocol.Candidate) -> None:
+        self.candidates += 1
+        if self.candidates > protocol.MAX_CANDIDATES:
+            await self.fault("too_many", "Too many network addresses were offered.")
+        elif await self.leg_open(frame) and sdp.candidate_allowed(frame.candidate, frame.leg):
+            await self.forward(frame)
+
+    async def leg_open(self, frame: protocol.Description | protocol.Candidate) -> bool:
+        """Whether this leg may be negotiated now; answers with a fault when not."""
+        view = self.view
+        if view is None or view.consult.is_over:
+            return False
+        if frame.leg == "call":
+            if not view.gate_open:
+                await self.fault("gate_shut", "The call is not open yet.")
+                return False
+            if frame.negotiation != view.consult.negotiation:
+                await self.fault("stale", "That belongs to an earlier connection.")
+                return False
+        if frame.leg == "voice" and not (self.role == "patient" and view.stage == "consent"):
+            await self.fault("no_voice", "There is nothing to record now.")
+            return False
+        return True
+
+    async def forward(self, frame: protocol.Description | protocol.Candidate) -> None:
+        if frame.leg == "call":
+            await self.to_peer(frame)
+        else:
+            await self.to_worker(protocol.passed_on(frame, self.role))
+
+    async def to_peer(self, frame: protocol.Description | protocol.Candidate | protocol.Media) -> None:
+        if self.peer_id:
+            message = {
+                "type": "relay.frame",
+                "text": protocol.encode(protocol.passed_on(frame, self.role)),
+                "tab": self.tab,
+            }
+            await self.channel_layer.group_send(seat_group(self.peer_id), message)
+
+    async def to_worker(self, frame: dict[str, Any]) -> None:
+        assert self.visitor is not None  # noqa: S101
+        participant = str(self.visitor.participant.id)
+        await self.channel_layer.group_send(
+            WORKERS,
+            {
+                "type": "leg.frame",
+                "consult": str(self.consult_id),
+                "participant": participant,
+                "role": self.role,
+                "tab": self.tab,
+                "frame": frame,
+            },
+        )
+
+    # -- from the channel layer ------------------------------------------------------------------------
+
+    async def consult_changed(self, _event: dict[str, Any]) -> None:
+        if self.connection and not self.closing:
+            await self.look_again()
+
+    async def relay_frame(self, event: dict[str, Any]) -> None:
+        """A frame from the other side, if the gate is still open and the other side's page is the one we know."""
+        if self.closing or self.view is None:
+            return
+        if event["tab"] != self.peer:
+            # The other side's page is newer than what this socket knows: look, so that the tab comes first.
+            await self.look_again()
+        if self.view.gate_open and event["tab"] == self.peer:
+            await self.send(text_data=event["text"])
+
+    async def worker_frame(self, event: dict[str, Any]) -> None:
+        if not self.closing and event["tab"] == self.tab:
+            await self.send_frame(event["frame"])
+
+    # -- what stands in the database -------------------------------------------------------------------
+
+    async def look_again(self) -> None:
+        if self.closing:
+            return
+        visitor = await entry.visitor_async(self.scope, self.consult_id, self.role)
+        if visitor is None:
+            await self.shut(SIGNED_OUT if self.role == Participant.Role.CLINICIAN else NOT_ALLOWED)
+            return
+        if not self.connection:
+            if time.monotonic() - self.opened > HELLO_WITHIN:
+                await self.shut(BAD_FRAME)
+            return
+        if not await presence.still_seated_async(visitor.participant.id, self.connection):
+            await self.shut(REPLACED)
+            return
+        self.view = await presence.look_async(self.consult_id)
+        await self.tell_state(self.view, visitor)
+
+    async def tell_state(self, view: View, visitor: Visitor) -> None:
+        gate = view.gate_open
+        other = view.seat if self.role == Participant.Role.CLINICIAN else view.clinician_seat
+        self.peer = presence.tab_of(other) if gate else ""
+        self.peer_id = str(other.id) if gate and other else ""
+        state = {
+            "kind": "state",
+            "stage": view.stage,
+            "gate": gate,
+            "negotiation": view.consult.negotiation,
+            "peer": self.peer,
+            "clinician_here": view.clinician_here,
+            "patient_here": view.patient_here,
+            "place": view.place,
+        }
+        if state != self.sent_state:
+            self.sent_state = state
+            servers = ice.servers(str(visitor.participant.id)) if gate else []
+            await self.send_frame({**state, "ice": servers})
+        if view.consult.is_over:
+            await self.shut(OVER)
+
+    # -- to the browser --------------------------------------------------------------------------------
+
+    async def send_frame(self, frame: dict[str, Any]) -> None:
+        await self.send(text_data=protocol.encode(frame))
+
+    async def fault(self, code: str, text: str) -> None:
+        await self.send_frame({"kind": "fault", "code": code, "text": text})
+
+    async def shut(self, code: int) -> None:
+        if not self.closing:
+            self.closing = True
+            await self.close(code=code)
+
+
+class DashboardConsumer(Watched):
+    """Tells a clinician's dashboard that something changed; the page fetches what it shows."""
+
+    group = ""
+
+    async def connect(self) -> None:
+        user = await entry.staff_async(self.scope)
+        if user is None or user.role != "clinician":
+            await self.close()
+            return
+        self.group = clinician_group(user.pk)
+        await self.channel_layer.group_add(self.group, self.channel_name)
+        await self.accept()
+        self.ticker = asyncio.create_task(self.watch())
+
+    async def disconnect(self, code: int) -> None:
+        await self.stop_watching()
+        if self.group:
+            await self.channel_layer.group_discard(self.group, self.channel_name)
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        await self.close(code=BAD_FRAME)
+
+    async def look_again(self) -> None:
+        user = await entry.staff_async(self.scope)
+        if user is None or user.role != "clinician":
+            await self.close(code=SIGNED_OUT)
+
+    async def consult_changed(self, _event: dict[str, Any]) -> None:
+        await self.send(text_data=protocol.encode({"kind": "changed"}))

@@ -1,0 +1,71 @@
+"""Who may open a socket: the same functions that decide for pages, asked anew every few seconds."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from channels.db import database_sync_to_async
+from django.conf import settings
+from django.contrib.sessions.backends.base import UpdateError
+from django.contrib.sessions.backends.db import SessionStore
+
+from accounts import sessions
+from accounts.models import User
+from consults import invitations, visit
+from consults.models import Consult, Participant
+from consults.seats import cookie_name
+from vault.audit import Actor
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Somebody with a place in a consult, and how the log names her."""
+
+    participant: Participant
+    actor: Actor
+
+
+def _session(scope: dict[str, Any]) -> SessionStore:
+    return SessionStore(scope["cookies"].get(settings.SESSION_COOKIE_NAME))
+
+
+def _source(scope: dict[str, Any]) -> str:
+    return str((scope.get("client") or [""])[0])
+
+
+def staff(scope: dict[str, Any]) -> User | None:
+    return sessions.person(_session(scope))
+
+
+def visitor(scope: dict[str, Any], consult_id: UUID, role: str) -> Visitor | None:
+    """The visitor this socket's cookies stand for, or None; why not is nobody's business."""
+    if role == Participant.Role.PATIENT:
+        seat = invitations.seated(consult_id, scope["cookies"].get(cookie_name(consult_id), ""))
+        return Visitor(seat, invitations.patient_actor(seat, _source(scope))) if seat else None
+    session = _session(scope)
+    user = sessions.person(session)
+    if user is None:
+        return None
+    try:
+        consult = visit.of_clinician(user, consult_id)
+        participant = consult.participants.get(role=Participant.Role.CLINICIAN)
+    except (Consult.DoesNotExist, Participant.DoesNotExist):
+        return None
+    _stay_signed_in(session, consult)
+    actor = sessions.staff_actor(user, source=_source(scope), session=sessions.session_mark(session))
+    return Visitor(participant, actor)
+
+
+def _stay_signed_in(session: SessionStore, consult: Consult) -> None:
+    """A clinician who talks to a patient is not idle, though she clicks nothing."""
+    if consult.is_live:
+        sessions.touch(session)
+        if session.modified:
+            try:
+                session.save(must_create=False)
+            except UpdateError:
+                return  # signed out in this very moment: the next look finds nobody
+
+
+visitor_async = database_sync_to_async(visitor)
+staff_async = database_sync_to_async(staff)

@@ -1,0 +1,54 @@
+"""Presence in the database: which tab holds a seat, and when it was last seen."""
+
+import secrets
+from uuid import UUID
+
+from channels.db import database_sync_to_async
+from django.db import transaction
+from django.utils import timezone
+
+from consults import hints, visit
+from consults.models import Participant
+from signaling.entry import Visitor
+from vault import audit
+
+
+@transaction.atomic
+def arrive(visitor: Visitor, tab: str) -> str:
+    """Take the seat for this socket; the socket that had it finds itself replaced. Gives the connection's name."""
+    connection = f"{tab}.{secrets.token_hex(4)}"
+    participant = visitor.participant
+    Participant.objects.filter(pk=participant.pk).update(connection=connection, seen_at=timezone.now())
+    audit.record(
+        "consult.connect",
+        visitor.actor,
+        patient=participant.consult.patient_id,
+        consult=participant.consult_id,
+        tab=tab,
+    )
+    hints.consult_changed(participant.consult)
+    return connection
+
+
+def leave(visitor: Visitor, connection: str) -> None:
+    """Give the seat up, unless a newer socket has it by now."""
+    gone = Participant.objects.filter(pk=visitor.participant.pk, connection=connection).update(connection="")
+    if gone:
+        hints.consult_changed(visitor.participant.consult)
+
+
+def still_seated(participant_id: UUID, connection: str) -> bool:
+    """Note that this socket is there; False when a newer one holds the seat."""
+    return bool(
+        Participant.objects.filter(pk=participant_id, connection=connection).update(seen_at=timezone.now())
+    )
+
+
+def tab_of(participant: Participant | None) -> str:
+    return participant.connection.partition(".")[0] if participant else ""
+
+
+arrive_async = database_sync_to_async(arrive)
+leave_async = database_sync_to_async(leave)
+still_seated_async = database_sync_to_async(still_seated)
+look_async = database_sync_to_async(visit.look)

@@ -1,0 +1,141 @@
+"""Frames of the signaling protocol (PROTOCOL.md): parsed strictly, bounded, built anew. Pure."""
+
+import json
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+VERSION = 1
+MAX_FRAME = 32 * 1024
+MAX_CANDIDATES = 64
+
+Leg = Literal["call", "monitor", "voice"]
+Negotiation = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
+
+
+class BadFrame(Exception):
+    """The frame breaks the protocol; the socket is closed with 4400."""
+
+
+class Frame(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_field="kind"):
+    """Base of every frame from a browser."""
+
+
+class Hello(Frame, tag="hello"):
+    protocol: Literal[1]
+    tab: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}$")]
+
+
+class Description(Frame, tag="description"):
+    leg: Leg
+    negotiation: Negotiation
+    type: Literal["offer", "answer"]
+    sdp: Annotated[str, msgspec.Meta(min_length=1, max_length=24 * 1024)]
+
+
+class Candidate(Frame, tag="candidate"):
+    leg: Leg
+    negotiation: Negotiation
+    candidate: Annotated[str, msgspec.Meta(max_length=512)]
+    mid: Annotated[str, msgspec.Meta(max_length=16)]
+
+
+class Media(Frame, tag="media"):
+    camera: bool
+    microphone: bool
+    screen: bool
+
+
+class VoiceStop(Frame, tag="voice_stop"):
+    pass
+
+
+class Ping(Frame, tag="ping"):
+    pass
+
+
+Received = Hello | Description | Candidate | Media | VoiceStop | Ping
+
+
+class Quality(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_field="kind", tag="quality"):
+    """Two seconds of a call as a browser measured them; None where it had no figure."""
+
+    rtt_ms: Annotated[float, msgspec.Meta(ge=0, le=60_000)] | None
+    jitter_ms: Annotated[float, msgspec.Meta(ge=0, le=60_000)] | None
+    loss: Annotated[float, msgspec.Meta(ge=0, le=100)] | None
+    frames_per_second: Annotated[float, msgspec.Meta(ge=0, le=1000)] | None
+    kbit_in: Annotated[float, msgspec.Meta(ge=0, le=1e6)] | None
+    kbit_out: Annotated[float, msgspec.Meta(ge=0, le=1e6)] | None
+    relayed: bool
+
+
+class Heartbeat(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_field="kind", tag="heartbeat"):
+    pass
+
+
+MonitorMessage = Quality | Heartbeat
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        # Two readers could each believe another of the two values.
+        raise BadFrame("duplicate member")
+    return members
+
+
+def _no_constant(_name: str) -> Any:
+    raise BadFrame("not a number")
+
+
+def _strict_json(text: str, limit: int) -> Any:
+    if len(text) > limit or len(text.encode("utf-8", "surrogatepass")) > limit:
+        raise BadFrame("too long")
+    try:
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise BadFrame("not JSON") from None
+
+
+def parse(text: str) -> Received:
+    """One frame from a browser. Raises `BadFrame` for anything that PROTOCOL.md does not allow."""
+    return _convert(_strict_json(text, MAX_FRAME), Received)
+
+
+def parse_monitor(text: str) -> MonitorMessage:
+    """One message of the monitor's data channel."""
+    return _convert(_strict_json(text, 1024), MonitorMessage)
+
+
+def _convert(value: Any, kinds: Any) -> Any:
+    try:
+        return msgspec.convert(value, type=kinds, strict=True)
+    except msgspec.ValidationError:
+        raise BadFrame("not a frame of this protocol") from None
+
+
+def passed_on(frame: Description | Candidate | Media, sender: str) -> dict[str, Any]:
+    """The frame as the other side gets it, with `from` stamped by the server."""
+    return {**msgspec.to_builtins(frame), "from": sender}
+
+
+def encode(frame: dict[str, Any]) -> str:
+    return msgspec.json.encode(frame).decode()
+
+
+class Rate:
+    """A token bucket: `per_second` on average, `burst` at once. Times in seconds, given by the caller."""
+
+    __slots__ = ("_burst", "_last", "_per_second", "_tokens")
+
+    def __init__(self, per_second: float, burst: float, now: float) -> None:
+        self._per_second, self._burst = per_second, burst
+        self._tokens, self._last = burst, now
+
+    def take(self, now: float) -> bool:
+        self._tokens = min(self._burst, self._tokens + (now - self._last) * self._per_second)
+        self._last = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True

@@ -1,0 +1,62 @@
+"""What a session description and a candidate may say before they are passed on (PROTOCOL.md, RFC 8827, RFC 8866). Pure."""
+
+import ipaddress
+import re
+
+MAX_MEDIA_LINES = 6
+_PROFILES = {"UDP/TLS/RTP/SAVPF", "UDP/DTLS/SCTP"}
+_HASHES = {"sha-256", "sha-384", "sha-512"}
+_MEDIA_OF_LEG = {"call": {"audio", "video"}, "monitor": {"application"}, "voice": {"audio"}}
+_CANDIDATE = re.compile(r"candidate:\S{1,32} [12] (?:udp|tcp) \d{1,10} (\S{1,255}) \d{1,5} typ (?:host|srflx|prflx|relay)(?: .*)?", re.I)
+
+
+class BadDescription(Exception):
+    """The description asks for something the protocol does not allow."""
+
+
+def check_description(sdp: str, leg: str) -> None:
+    """Refuse profiles without DTLS, weak or missing fingerprints, SDES keys, foreign media."""
+    lines = sdp.splitlines()
+    media = [line[2:].split() for line in lines if line.startswith("m=")]
+    if not 1 <= len(media) <= MAX_MEDIA_LINES:
+        raise BadDescription("number of media lines")
+    for words in media:
+        if len(words) < 4 or words[2] not in _PROFILES or words[0] not in _MEDIA_OF_LEG[leg]:
+            raise BadDescription("media line")
+    if any(line.startswith("a=crypto:") for line in lines):
+        raise BadDescription("SDES")
+    hashes = [line[14:].split(" ")[0].lower() for line in lines if line.startswith("a=fingerprint:")]
+    if not hashes or not set(hashes) <= _HASHES:
+        raise BadDescription("fingerprint")
+
+
+def without_bad_candidates(sdp: str, leg: str) -> str:
+    """The description with the candidates left out that may not be passed on."""
+    kept = [
+        line
+        for line in sdp.split("\r\n")
+        if not line.startswith("a=candidate:") or candidate_allowed(line[2:], leg)
+    ]
+    return "\r\n".join(kept)
+
+
+def candidate_allowed(candidate: str, leg: str) -> bool:
+    """Whether a candidate names an address that a peer may be sent to. Empty means "no more candidates"."""
+    if not candidate:
+        return True
+    match = _CANDIDATE.fullmatch(candidate)
+    if not match:
+        return False
+    return address_allowed(match.group(1), host_names=leg == "call")
+
+
+def address_allowed(text: str, *, host_names: bool) -> bool:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        # Browsers hide local addresses behind random .local names (RFC 8828 mode 3); nothing else is resolved.
+        return host_names and re.fullmatch(r"[0-9a-f-]{36}\.local", text) is not None
+    mapped = isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None
+    return not (
+        mapped or address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified
+    )

@@ -1,0 +1,29 @@
+"""The ASGI application: static files, pages, sockets. Runs under any ASGI server; `make run` uses Daphne."""
+
+import os
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "telehealth.settings")
+django_application = get_asgi_application()
+
+# These read models, so they come after Django has been set up.
+from channels.routing import ProtocolTypeRouter  # noqa: E402
+from channels.security.websocket import OriginValidator  # noqa: E402
+from channels.sessions import CookieMiddleware  # noqa: E402
+from django.conf import settings  # noqa: E402
+from servestatic import ServeStaticASGI  # noqa: E402
+
+from signaling.routing import router  # noqa: E402
+
+application = ProtocolTypeRouter(
+    {
+        "http": ServeStaticASGI(
+            django_application,
+            root=settings.STATIC_ROOT,
+            prefix=settings.STATIC_URL,
+            immutable_file_test=r"\.[0-9a-f]{12}\.",
+        ),
+        "websocket": OriginValidator(CookieMiddleware(router), settings.SOCKET_ORIGINS),
+    }
+)

@@ -1,0 +1,30 @@
+"""Two rules that hold for every response."""
+
+import logging
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.deprecation import MiddlewareMixin
+
+from vault.core.sealing import CannotOpen
+from vault.keyring import VaultUnavailable
+
+logger = logging.getLogger(__name__)
+
+
+class NoStoreMiddleware(MiddlewareMixin):
+    """Pages are never kept by a browser or proxy: the back button after sign-out shows nothing."""
+
+    def process_response(self, _request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+
+class VaultUnavailableMiddleware(MiddlewareMixin):
+    """A vault that cannot be opened answers 503 in plain words; never ciphertext, never a trace."""
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if not isinstance(exception, VaultUnavailable | CannotOpen):
+            return None
+        logger.error("vault: %s", exception)
+        return render(request, "vault_unavailable.html", status=503)

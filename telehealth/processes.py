@@ -1,0 +1,100 @@
+"""The two shapes of the running product: everything in this process, or each part in one of its own."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from celery.beat import EmbeddedService
+from daphne.server import Server
+from django.conf import settings
+from honcho.manager import Manager
+from twisted.internet import defer, reactor
+
+from signaling.worker import Worker
+from telehealth.asgi import application
+from telehealth.celery import app as celery_app
+
+logger = logging.getLogger("telehealth")
+
+
+def _endpoint(key: Path, crt: Path) -> str:
+    bind = settings.BIND.replace(":", r"\:")
+    return f"ssl:{settings.PORT}:privateKey={key}:certKey={crt}:interface={bind}"
+
+
+def run_embedded(key: Path, crt: Path, ready: Callable[[], None]) -> None:
+    """Server, worker and background work in this process: SQLite, nothing else installed, nothing left behind."""
+    tasks: list[asyncio.Task[Any]] = []
+    background = _Background()
+
+    def started() -> None:
+        tasks.append(reactor._asyncioEventloop.create_task(Worker().run()))
+        background.start()
+        reactor.callWhenRunning(ready)
+
+    def stopping() -> Any:
+        background.stop()
+        return defer.Deferred.fromFuture(asyncio.ensure_future(_cancel(tasks)))
+
+    reactor.addSystemEventTrigger("before", "shutdown", stopping)
+    server = Server(
+        application=application,
+        endpoints=[_endpoint(key, crt)],
+        ready_callable=started,
+        server_name="",
+        websocket_max_message_size=64 * 1024,
+        websocket_max_frame_size=64 * 1024,
+        application_close_timeout=3,
+    )
+    server.run()
+
+
+async def _cancel(tasks: list[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+class _Background:
+    """Celery's worker and clock in threads, over an in-memory broker. What a crash loses, the sweep takes up again."""
+
+    def __init__(self) -> None:
+        self._worker = celery_app.WorkController(
+            pool="solo", concurrency=1, without_heartbeat=True, without_mingle=True, without_gossip=True
+        )
+        self._clock = EmbeddedService(celery_app, thread=True, schedule_filename=str(settings.DATA_DIR / "beat"))
+        self._thread = threading.Thread(target=self._worker.start, name="celery", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+        self._clock.start()
+
+    def stop(self) -> None:
+        self._clock.stop()
+        self._worker.stop(in_sighandler=False)
+
+
+def run_separately(key: Path, crt: Path, ready: Callable[[], None]) -> None:
+    """Daphne, the worker, Celery and its clock as processes; when one ends, all end, so nothing half-runs unnoticed."""
+    python = sys.executable
+    commands = {
+        "web": [python, "-m", "daphne", "-e", _endpoint(key, crt), "--server-name", "", "telehealth.asgi:application"],
+        "worker": [python, "manage.py", "consult_worker"],
+        "tasks": [python, "-m", "celery", "-A", "telehealth", "worker", "--pool", "threads", "--concurrency", "2"],
+        "clock": [python, "-m", "celery", "-A", "telehealth", "beat", "--schedule", str(settings.DATA_DIR / "beat")],
+    }
+    manager = Manager()
+    for name, command in commands.items():
+        quoted = " ".join(f"'{word}'" for word in command)
+        manager.add_process(name, f"exec {quoted}", env={**os.environ, "DJANGO_SETTINGS_MODULE": "telehealth.settings"})
+    ready()
+    manager.loop()
+    if manager.returncode not in (0, None, 130):
+        raise SystemExit("A part of the platform stopped; the lines above say which.")

@@ -1,0 +1,266 @@
+"""Settings: one file, read from the environment. Any value may also come from a file named by NAME_FILE.
+
+With nothing set: SQLite, in-process engines, self-made certificate. `DATABASE_URL` and `REDIS_URL` bring real engines.
+`manage.py check --deploy` and `telehealth.checks` say what does not fit together.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from csp.constants import NONE, SELF
+from environ import FileAwareEnv
+
+env = FileAwareEnv()
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+#: "demo" seeds a made-up clinic and refuses production settings; "production" needs every secret given
+MODE = env.str("TELEHEALTH_MODE", "demo")
+DEMO = MODE == "demo"
+DATA_DIR = Path(env.str("TELEHEALTH_DATA", str(BASE_DIR / "var"))).resolve()
+HOST = env.str("TELEHEALTH_HOST", "localhost")
+BIND = env.str("TELEHEALTH_BIND", "127.0.0.1")
+PORT = env.int("TELEHEALTH_PORT", 8443)
+PUBLIC_ORIGIN = env.str("TELEHEALTH_ORIGIN", f"https://{HOST}:{PORT}")
+DEBUG = False
+
+
+def _kept_secret(name: str) -> str:
+    """A secret from the environment, or, outside production, from the data folder where `manage.py up` made it."""
+    if value := env.str(name, ""):
+        return value
+    kept = DATA_DIR / "keys" / name.lower()
+    return kept.read_text().strip() if MODE != "production" and kept.exists() else ""
+
+
+#: Empty values stop the start, by a system check with a plain sentence. No default stands in for a secret.
+SECRET_KEY = _kept_secret("SECRET_KEY") or ("unset" if MODE == "production" else "made-by-manage-up")
+#: seals secrets that are not patient data (TOTP seeds)
+CRYPTOGRAPHY_KEY = _kept_secret("CRYPTOGRAPHY_KEY") or SECRET_KEY
+#: seals what passes through Redis
+CHANNEL_KEY = _kept_secret("CHANNEL_KEY") or SECRET_KEY
+VAULT_KEY_FILE = env.str("VAULT_KEY_FILE", str(DATA_DIR / "keys" / "kek.json"))
+
+ALLOWED_HOSTS = env.list("TELEHEALTH_ALLOWED_HOSTS", default=[HOST, "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = [PUBLIC_ORIGIN]
+#: pages of these origins, exactly, may open sockets
+SOCKET_ORIGINS = [PUBLIC_ORIGIN, *([f"https://127.0.0.1:{PORT}"] if DEMO else [])]
+
+INSTALLED_APPS = [
+    "telehealth.apps.TelehealthConfig",
+    "signaling.apps.SignalingConfig",
+    "consults.apps.ConsultsConfig",
+    "accounts.apps.AccountsConfig",
+    "vault.apps.VaultConfig",
+    "telehealth.apps.StaffAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_otp",
+    "heroicons",
+    "csp",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django_permissions_policy.PermissionsPolicyMiddleware",
+    "telehealth.middleware.NoStoreMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "accounts.sessions.PersonMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "telehealth.middleware.VaultUnavailableMiddleware",
+]
+
+ROOT_URLCONF = "telehealth.urls"
+ASGI_APPLICATION = "telehealth.asgi.application"
+
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "telehealth.context.product",
+            ],
+            "builtins": ["heroicons.templatetags.heroicons", "django.templatetags.static"],
+        },
+    }
+]
+
+DATABASE_URL = env.str("DATABASE_URL", "")
+REDIS_URL = env.str("REDIS_URL", "")
+
+if DATABASE_URL:
+    DATABASES: dict[str, dict[str, Any]] = {"default": env.db_url("DATABASE_URL")}
+    DATABASES["default"].setdefault("CONN_HEALTH_CHECKS", True)
+    DATABASES["default"].setdefault("CONN_MAX_AGE", 60)
+else:
+    DATABASES = {
+        "default": {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": DATA_DIR / "telehealth.sqlite3",
+            "OPTIONS": {
+                # One writer at a time, asked for at the start of the transaction: no "database is locked" in its middle.
+                "transaction_mode": "IMMEDIATE",
+                "timeout": 10,
+                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
+            },
+        }
+    }
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+if REDIS_URL:
+    CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
+        "default": {
+            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+            "CONFIG": {
+                "hosts": [REDIS_URL],
+                "prefix": "telehealth",
+                "symmetric_encryption_keys": [CHANNEL_KEY],
+            },
+        }
+    }
+else:
+    CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 1000}}}
+
+CELERY_BROKER_URL = REDIS_URL or "memory://localhost"
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_STORE_ERRORS_EVEN_IF_IGNORED = False
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+#: a killed worker's task comes back after this long, not after Celery's hour
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 120} if REDIS_URL else {}
+CELERY_BEAT_SCHEDULE = {
+    "sweep": {"task": "consults.tasks.sweep", "schedule": 30.0},
+    "sessions": {"task": "consults.tasks.clear_sessions", "schedule": 3600.0},
+}
+
+EMAIL_URL = env.str("EMAIL_URL", "")
+#: Without a mail server the pages offer to copy the link instead; nothing pretends to send.
+MAIL_WORKS = bool(EMAIL_URL)
+if MAIL_WORKS:
+    vars().update(env.email_url("EMAIL_URL"))
+DEFAULT_FROM_EMAIL = env.str("TELEHEALTH_MAIL_FROM", f"no-reply@{HOST}")
+
+# Accounts and sessions
+AUTH_USER_MODEL = "accounts.User"
+LOGIN_URL = "signin"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
+        "OPTIONS": {"user_attributes": ("email", "name")},
+    },
+]
+SESSION_IDLE_SECONDS = env.int("TELEHEALTH_SESSION_IDLE", 15 * 60)
+SESSION_ABSOLUTE_SECONDS = env.int("TELEHEALTH_SESSION_ABSOLUTE", 12 * 3600)
+STEP_UP_SECONDS = 5 * 60
+SESSION_COOKIE_AGE = SESSION_ABSOLUTE_SECONDS
+SESSION_COOKIE_NAME = "__Host-session"
+SESSION_COOKIE_SECURE = True
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_NAME = "__Host-csrf"
+CSRF_COOKIE_SECURE = True
+CSRF_COOKIE_HTTPONLY = True
+CSRF_COOKIE_SAMESITE = "Strict"
+CSRF_FAILURE_VIEW = "telehealth.errors.csrf_failure"
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+
+# Headers
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("TELEHEALTH_BEHIND_PROXY", False) else None
+SECURE_HSTS_SECONDS = 0 if DEMO else 31_536_000 * 2
+SECURE_HSTS_INCLUDE_SUBDOMAINS = not DEMO
+SECURE_REFERRER_POLICY = "no-referrer"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "media-src": [SELF, "blob:"],
+        "font-src": [SELF],
+        "connect-src": [SELF, PUBLIC_ORIGIN.replace("https://", "wss://")],
+        "manifest-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "object-src": [NONE],
+        "frame-ancestors": [NONE],
+    }
+}
+PERMISSIONS_POLICY: dict[str, str | list[str]] = {
+    "camera": "self",
+    "microphone": "self",
+    "display-capture": "self",
+    "speaker-selection": "self",
+    "autoplay": "self",
+    "fullscreen": "self",
+    "geolocation": [],
+    "usb": [],
+    "payment": [],
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 100
+
+# Language, time, files
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = env.str("TELEHEALTH_TIME_ZONE", "UTC")
+USE_TZ = True
+USE_I18N = True
+#: how phone numbers without a country code are read
+DEFAULT_REGION = env.str("TELEHEALTH_REGION", "GB")
+STATIC_URL = "/static/"
+STATIC_ROOT = DATA_DIR / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "telehealth.static_files.HashedStaticFiles"},
+}
+
+# Consults
+INVITE_LIFETIME_HOURS = env.int("TELEHEALTH_INVITE_HOURS", 48)
+CONSENT_LIFETIME_HOURS = 24
+VOICE_SECONDS = 30
+
+# Media. No server of a third party is ever asked for an address: the list is empty or the clinic's own coturn.
+TURN_URLS: list[str] = env.list("TELEHEALTH_TURN_URLS", default=[])
+TURN_SECRET = env.str("TELEHEALTH_TURN_SECRET", "")
+TURN_SECONDS = 3600
+
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+    "loggers": {
+        "telehealth": {"level": "INFO"},
+        "signaling": {"level": "INFO"},
+        "consults": {"level": "INFO"},
+        # Its records carry the request, whose POST data may be a patient's; errors.py logs the path and the kind.
+        "django.request": {"handlers": [], "propagate": False, "level": "CRITICAL"},
+        "django.server": {"level": "ERROR"},
+        "celery": {"level": "WARNING"},
+        "aioice": {"level": "ERROR"},
+        "aiortc": {"level": "ERROR"},
+    },
+}
+SILENCED_SYSTEM_CHECKS = [
+    "security.W004",  # HSTS is off in the demo only: telehealth.checks looks at it
+    "security.W005",
+    "security.W021",
+    "fields.W342",
+]

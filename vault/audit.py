@@ -1,0 +1,103 @@
+"""The audit log: one entry per act, in the act's own transaction, so that neither exists without the other."""
+
+import unicodedata
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.utils import timezone
+
+from vault.models import AuditEntry
+
+#: Every action there is, and the sentence a reviewer reads. `record` takes no other.
+ACTIONS = {
+    "signin.password": "entered a password",
+    "signin": "signed in with two factors",
+    "signout": "signed out",
+    "signin.stepup": "confirmed a second factor again",
+    "account.activate": "set a password by activation link",
+    "account.enrol": "set up a second factor",
+    "account.recovery_codes": "made new recovery codes",
+    "account.password": "changed the password",
+    "account.link": "made an activation link",
+    "account.change": "changed an account",
+    "access.denied": "was refused a page or action",
+    "patient.create": "added a patient",
+    "patient.search": "searched patients",
+    "patient.view": "opened a masked record",
+    "patient.reveal": "read protected fields",
+    "consult.create": "started a consult",
+    "consult.view": "opened a consult",
+    "consult.waiting": "began to wait",
+    "consult.admit": "admitted the patient",
+    "consult.connect": "joined the call",
+    "consult.end": "ended the consult",
+    "consult.note": "wrote a note",
+    "consult.note.read": "read a note",
+    "invite.create": "made an invite link",
+    "invite.mail": "sent an invite by e-mail",
+    "invite.revoke": "revoked an invite",
+    "invite.redeem": "opened an invite",
+    "identity.check": "confirmed name and date of birth",
+    "consent.voice": "spoke the consent, recorded",
+    "consent.voice.play": "listened to a consent recording",
+    "consent.give": "gave consent",
+    "consent.withdraw": "withdrew consent",
+    "vault.tamper": "found a protected value that does not open",
+    "admin.view": "looked at evidence in the admin",
+    "worker.monitor": "began to monitor a session",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts. A patient is known by the record's id, staff by theirs, a process by its name."""
+
+    role: str
+    person: str = ""
+    person_name: str = ""
+    clinic: UUID | None = None
+    source: str = ""
+    session: str = ""
+
+
+SYSTEM = Actor(role="system", person="system")
+
+
+def clean(text: str, limit: int) -> str:
+    """One line, no control or direction-changing characters: an entry cannot pretend to be two, or read backwards."""
+    kept = "".join(c if unicodedata.category(c)[0] != "C" else " " for c in text)
+    return " ".join(kept.split())[:limit]
+
+
+def record(
+    action: str,
+    actor: Actor,
+    *,
+    patient: UUID | None = None,
+    consult: UUID | None = None,
+    outcome: str = AuditEntry.Outcome.DONE,
+    purpose: str = "",
+    **detail: Any,
+) -> AuditEntry:
+    """Append one entry. `detail` holds tokens, counts and codes, never a protected value.
+
+    Call it inside the transaction of the act. When it fails, the act fails with it.
+    """
+    if action not in ACTIONS:
+        raise ValueError(f"unknown audit action {action!r}")
+    return AuditEntry.objects.create(
+        at=timezone.now(),
+        action=action,
+        outcome=outcome,
+        clinic_id=actor.clinic,
+        person=actor.person,
+        person_name=clean(actor.person_name, 120),
+        role=actor.role,
+        patient=str(patient or ""),
+        consult=str(consult or ""),
+        purpose=clean(purpose, 200),
+        source=clean(actor.source, 64),
+        session=actor.session,
+        detail=detail,
+    )

@@ -1,0 +1,22 @@
+"""Keyed digests under which values are found without being opened (FORMAT.md)."""
+
+import hmac
+
+DIGEST_BYTES = 16
+
+
+class Indexer:
+    """Makes the digests of one clinic. Field keys are derived once, since each digest is then one HMAC."""
+
+    __slots__ = ("_field_keys", "_index_key")
+
+    def __init__(self, index_key: bytes) -> None:
+        self._index_key = index_key
+        self._field_keys: dict[str, bytes] = {}
+
+    def digest(self, index: str, text: str) -> bytes:
+        key = self._field_keys.get(index)
+        if key is None:
+            key = hmac.digest(self._index_key, b"telehealth/1/index/" + index.encode(), "sha256")
+            self._field_keys[index] = key
+        return hmac.digest(key, text.encode(), "sha256")[:DIGEST_BYTES]
