@@ -17,8 +17,6 @@ from vault.models import AuditEntry
 View = Callable[..., HttpResponse]
 
 
-
-
 def requires(*roles: str) -> Callable[[View], View]:
     """Let staff of these roles in (any role when none is named); send strangers to sign in; others find nothing."""
 

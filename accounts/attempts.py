@@ -25,9 +25,7 @@ def allowed(kind: str, subject: str, *, limit: int = LIMIT) -> bool:
     now = timezone.now()
     key = _digest(kind, subject)
     with transaction.atomic():
-        row, _ = Attempts.objects.select_for_update().get_or_create(
-            subject=key, defaults={"window_started_at": now}
-        )
+        row, _ = Attempts.objects.select_for_update().get_or_create(subject=key, defaults={"window_started_at": now})
         if row.window_started_at <= now - WINDOW:
             row.window_started_at, row.count = now, 0
         if row.count >= limit:

@@ -43,7 +43,7 @@ class UserManager(BaseUserManager["User"]):
         return self.get(email=(username or "").lower())
 
 
-class User(AbstractBaseUser):
+class User(AbstractBaseUser):  # type: ignore[django-manager-missing]  # the base of Authenticator is untyped
     """A member of staff. Patients have no account."""
 
     class Role(models.TextChoices):
@@ -87,7 +87,7 @@ class User(AbstractBaseUser):
         return False
 
 
-class Authenticator(Device):  # type: ignore[misc]
+class Authenticator(Device):
     """A TOTP authenticator app (RFC 6238), its seed encrypted at rest. Verified by `accounts.second_factor`."""
 
     seed = encrypt(models.BinaryField())

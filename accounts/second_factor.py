@@ -3,7 +3,6 @@
 import hashlib
 import os
 import secrets
-import time
 from base64 import b32encode
 from urllib.parse import quote, urlencode
 
@@ -12,15 +11,19 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import Authenticator, RecoveryCode, User
-from accounts.totp import DIGITS, STEP_SECONDS, code_at, step_of
+from accounts.totp import DIGITS, STEP_SECONDS
 
 SEED_BYTES = 20
 RECOVERY_CODES = 8
 
 
+def current_code(device: Authenticator) -> str:
+    return code_at(bytes(device.seed), step_of(time.time()))
+
+
 def begin_enrolment(user: User) -> Authenticator:
     """An unconfirmed authenticator with a fresh seed; asking again before confirming shows the same one."""
-    device = Authenticator.objects.filter(user=user, confirmed=False).first()
+    device: Authenticator | None = Authenticator.objects.filter(user=user, confirmed=False).first()
     if device is None:
         device = Authenticator.objects.create(
             user=user, name="Authenticator app", confirmed=False, seed=os.urandom(SEED_BYTES)
@@ -39,7 +42,8 @@ def confirm_enrolment(device: Authenticator, token: str) -> list[str] | None:
 
 
 def authenticator_of(user: User) -> Authenticator | None:
-    return Authenticator.objects.filter(user=user, confirmed=True).first()
+    device: Authenticator | None = Authenticator.objects.filter(user=user, confirmed=True).first()
+    return device
 
 
 @transaction.atomic

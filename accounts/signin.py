@@ -4,7 +4,6 @@ import hashlib
 import secrets
 import time
 from datetime import timedelta
-from typing import cast
 
 from django.contrib import auth
 from django.db import transaction
@@ -33,7 +32,7 @@ def check_password(request: HttpRequest, email: str, password: str) -> User | No
         _refused(request, "signin.password", email, reason="throttled")
         raise Throttled
     # authenticate() hashes for unknown e-mails too, so the time taken tells nothing.
-    user = cast(User | None, auth.authenticate(request, username=email, password=password))
+    user = auth.authenticate(request, username=email, password=password)
     if user is None:
         _refused(request, "signin.password", email, reason="wrong")
         return None

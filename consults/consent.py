@@ -69,9 +69,7 @@ def standing(consult_id: UUID) -> Consent | None:
 
 
 @transaction.atomic
-def give(
-    seat: Participant, *, shown: str, typed_name: str, recording: VoiceRecording | None, source: str
-) -> Consent:
+def give(seat: Participant, *, shown: str, typed_name: str, recording: VoiceRecording | None, source: str) -> Consent:
     """Record consent. `shown`: the digest of the words the page showed, which must be the words in force."""
     consult = Consult.objects.select_for_update().select_related("patient").get(pk=seat.consult_id)
     statement = statement_for(consult, "video_visit")

@@ -29,7 +29,9 @@ class PatientForm(forms.Form):
 
 
 class IdentityForm(forms.Form):
-    name = forms.CharField(label="Your full name", max_length=120, widget=forms.TextInput(attrs={"autocomplete": "name"}))
+    name = forms.CharField(
+        label="Your full name", max_length=120, widget=forms.TextInput(attrs={"autocomplete": "name"})
+    )
     birth_date = forms.DateField(
         label="Your date of birth", widget=forms.DateInput(attrs={"type": "date", "autocomplete": "bday"})
     )

@@ -4,6 +4,7 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
@@ -115,7 +116,7 @@ def record_refusal(*, source: str) -> None:
     audit.record("invite.redeem", Actor(role="nobody", source=source), outcome=AuditEntry.Outcome.REFUSED)
 
 
-def seated(consult_id: object, secret: str) -> Participant | None:
+def seated(consult_id: UUID, secret: str) -> Participant | None:
     """The patient whose browser holds this seat's secret, while the seat stands."""
     if not secret:
         return None
@@ -129,5 +130,9 @@ def seated(consult_id: object, secret: str) -> Participant | None:
 def patient_actor(seat: Participant, source: str) -> Actor:
     consult = seat.consult
     return Actor(
-        role="patient", person=str(consult.patient_id), clinic=consult.clinic_id, source=source, session=seat.seat_digest[:16]
+        role="patient",
+        person=str(consult.patient_id),
+        clinic=consult.clinic_id,
+        source=source,
+        session=seat.seat_digest[:16],
     )

@@ -1,4 +1,4 @@
-"""Sending an invite by e-mail: written sealed in the same transaction as the invite, sent by Celery, erased once sent."""
+"""Sending an invite by e-mail: sealed in the same transaction as the invite, sent by Celery, erased once sent."""
 
 import json
 

@@ -107,7 +107,9 @@ class Participant(models.Model):
 class ConsentStatement(models.Model):
     """The exact words a patient agrees to. A published one never changes; a better one is a new version."""
 
-    clinic = models.ForeignKey(Clinic, on_delete=models.PROTECT, null=True, blank=True, help_text="Empty: every clinic.")
+    clinic = models.ForeignKey(
+        Clinic, on_delete=models.PROTECT, null=True, blank=True, help_text="Empty: every clinic."
+    )
     scope = models.CharField(max_length=24, choices=[("video_visit", "Video visit"), ("voice", "Spoken consent")])
     locale = models.CharField(max_length=12, default="en")
     version = models.PositiveIntegerField()
@@ -119,7 +121,9 @@ class ConsentStatement(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["clinic", "scope", "locale", "version"], name="clinic_statement_once"),
             models.UniqueConstraint(
-                fields=["scope", "locale", "version"], condition=models.Q(clinic=None), name="common_statement_once"
+                fields=["scope", "locale", "version"],
+                condition=models.Q(clinic=None),
+                name="common_statement_once",
             ),
         ]
 

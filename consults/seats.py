@@ -1,4 +1,4 @@
-"""The cookie with which a patient's browser keeps her seat: one per consult, so two visits do not push each other out."""
+"""The cookie with which a patient's browser keeps her seat: one per consult, so two visits do not collide."""
 
 from uuid import UUID
 

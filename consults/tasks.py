@@ -9,7 +9,6 @@ from kombu.exceptions import OperationalError
 
 from consults import mail
 
-
 logger = logging.getLogger(__name__)
 
 

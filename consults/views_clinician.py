@@ -49,7 +49,11 @@ def _lists(request: HttpRequest) -> dict[str, Any]:
         "now": timezone.now(),
         "waiting": [(p, views[p.consult_id]) for p in waiting],
         "live": mine.filter(ended_at=None).exclude(admitted_at=None).order_by("-admitted_at"),
-        "open": [c for c in mine.filter(ended_at=None, admitted_at=None).order_by("-created_at")[:RECENT] if c.id not in waiting_ids],
+        "open": [
+            c
+            for c in mine.filter(ended_at=None, admitted_at=None).order_by("-created_at")[:RECENT]
+            if c.id not in waiting_ids
+        ],
         "done": mine.exclude(ended_at=None).order_by("-ended_at")[:RECENT],
     }
 
@@ -122,7 +126,9 @@ def reveal(request: HttpRequest, patient_id: UUID) -> HttpResponse:
     if not sessions.confirmed_recently(request.session):
         try:
             if not signin.judge(request, person(request), form.cleaned_data["code"], action="signin.stepup"):
-                return JsonResponse({"error": "Type the current code from your authenticator app.", "code": True}, status=403)
+                return JsonResponse(
+                    {"error": "Type the current code from your authenticator app.", "code": True}, status=403
+                )
         except signin.Throttled:
             return _sorry("Too many tries. Wait 15 minutes, then try again.", status=429)
         sessions.confirm(request)
@@ -155,9 +161,13 @@ def room(request: HttpRequest, consult_id: UUID) -> HttpResponse:
     audit.record("consult.view", actor, patient=consult.patient_id, consult=consult.id)
     if consult.is_over:
         return _ended(request, consult)
-    context = {**_status(consult), "note_form": NoteForm(), "purposes": vault_patients.PURPOSES.items(),
-               "fields": [(f, KINDS[f].label, mask) for f, mask in consult.patient.masked.items()],
-               "confirmed": sessions.confirmed_recently(request.session)}
+    context = {
+        **_status(consult),
+        "note_form": NoteForm(),
+        "purposes": vault_patients.PURPOSES.items(),
+        "fields": [(f, KINDS[f].label, mask) for f, mask in consult.patient.masked.items()],
+        "confirmed": sessions.confirmed_recently(request.session),
+    }
     return render(request, "consults/room.html", context)
 
 

@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import User
@@ -90,10 +89,10 @@ def _place(consult: Consult, seat: Participant | None) -> int:
     if seat is None or seat.waiting_since is None or consult.admitted_at:
         return 0
     ahead = waiting(consult.clinician).filter(waiting_since__lt=seat.waiting_since).exclude(pk=seat.pk)
-    return ahead.count() + 1
+    return int(ahead.count()) + 1
 
 
-def waiting(clinician: User) -> Any:
+def waiting(clinician: User) -> QuerySet[Participant]:
     """Participants in this clinician's waiting room, longest first."""
     return (
         Participant.objects.filter(
@@ -217,9 +216,7 @@ def read_notes(consult: Consult, by: Actor) -> list[tuple[Note, str]]:
     notes = list(consult.notes.select_related("author"))
     if not notes:
         return []
-    audit.record(
-        "consult.note.read", by, patient=consult.patient_id, consult=consult.id, notes=[n.pk for n in notes]
-    )
+    audit.record("consult.note.read", by, patient=consult.patient_id, consult=consult.id, notes=[n.pk for n in notes])
     return [(n, vault_patients.unseal(consult.patient, "consult_note", n.text).decode()) for n in notes]
 
 

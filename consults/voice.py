@@ -52,7 +52,5 @@ def keep(seat: Participant, sound: bytes, *, seconds: float) -> VoiceRecording:
 def play(recording: VoiceRecording, by: Actor) -> bytes:
     """The recording's Ogg/Opus bytes; the entry is written first."""
     consult = recording.participant.consult
-    audit.record(
-        "consent.voice.play", by, patient=consult.patient_id, consult=consult.id, recording=recording.pk
-    )
+    audit.record("consent.voice.play", by, patient=consult.patient_id, consult=consult.id, recording=recording.pk)
     return vault_patients.unseal(consult.patient, "consent_voice", recording.sound)

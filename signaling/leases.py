@@ -18,7 +18,7 @@ LEASE = timedelta(seconds=8)
 
 @transaction.atomic
 def claim(worker: str, consult_id: UUID, participant_id: UUID, leg: str) -> bool:
-    """Lease the consult to this worker, if it is free, ours or lapsed, and the leg may be. One conditional UPDATE decides."""
+    """Lease the consult to this worker, if it is free, ours or lapsed. One conditional UPDATE decides."""
     now = timezone.now()
     free = Q(worker="") | Q(worker=worker) | Q(worker_until=None) | Q(worker_until__lt=now)
     mine = Consult.objects.filter(free, pk=consult_id, ended_at=None).update(worker=worker, worker_until=now + LEASE)

@@ -39,9 +39,7 @@ def leave(visitor: Visitor, connection: str) -> None:
 
 def still_seated(participant_id: UUID, connection: str) -> bool:
     """Note that this socket is there; False when a newer one holds the seat."""
-    return bool(
-        Participant.objects.filter(pk=participant_id, connection=connection).update(seen_at=timezone.now())
-    )
+    return bool(Participant.objects.filter(pk=participant_id, connection=connection).update(seen_at=timezone.now()))
 
 
 def tab_of(participant: Participant | None) -> str:

@@ -17,7 +17,7 @@ class BadFrame(Exception):
     """The frame breaks the protocol; the socket is closed with 4400."""
 
 
-class Frame(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_field="kind"):
+class Frame(msgspec.Struct, forbid_unknown_fields=True, tag_field="kind"):
     """Base of every frame from a browser."""
 
 
@@ -99,12 +99,14 @@ def _strict_json(text: str, limit: int) -> Any:
 
 def parse(text: str) -> Received:
     """One frame from a browser. Raises `BadFrame` for anything that PROTOCOL.md does not allow."""
-    return _convert(_strict_json(text, MAX_FRAME), Received)
+    frame: Received = _convert(_strict_json(text, MAX_FRAME), Received)
+    return frame
 
 
 def parse_monitor(text: str) -> MonitorMessage:
     """One message of the monitor's data channel."""
-    return _convert(_strict_json(text, 1024), MonitorMessage)
+    message: MonitorMessage = _convert(_strict_json(text, 1024), MonitorMessage)
+    return message
 
 
 def _convert(value: Any, kinds: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What a session description and a candidate may say before they are passed on (PROTOCOL.md, RFC 8827, RFC 8866). Pure."""
+"""What a session description and a candidate may say to be passed on (PROTOCOL.md, RFC 8827, RFC 8866). Pure."""
 
 import ipaddress
 import re
@@ -7,7 +7,10 @@ MAX_MEDIA_LINES = 6
 _PROFILES = {"UDP/TLS/RTP/SAVPF", "UDP/DTLS/SCTP"}
 _HASHES = {"sha-256", "sha-384", "sha-512"}
 _MEDIA_OF_LEG = {"call": {"audio", "video"}, "monitor": {"application"}, "voice": {"audio"}}
-_CANDIDATE = re.compile(r"candidate:\S{1,32} [12] (?:udp|tcp) \d{1,10} (\S{1,255}) \d{1,5} typ (?:host|srflx|prflx|relay)(?: .*)?", re.I)
+_CANDIDATE = re.compile(
+    r"candidate:\S{1,32} [12] (?:udp|tcp) \d{1,10} (\S{1,255}) \d{1,5} typ (?:host|srflx|prflx|relay)(?: .*)?",
+    re.I,
+)
 
 
 class BadDescription(Exception):
@@ -33,9 +36,7 @@ def check_description(sdp: str, leg: str) -> None:
 def without_bad_candidates(sdp: str, leg: str) -> str:
     """The description with the candidates left out that may not be passed on."""
     kept = [
-        line
-        for line in sdp.split("\r\n")
-        if not line.startswith("a=candidate:") or candidate_allowed(line[2:], leg)
+        line for line in sdp.split("\r\n") if not line.startswith("a=candidate:") or candidate_allowed(line[2:], leg)
     ]
     return "\r\n".join(kept)
 

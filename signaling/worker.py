@@ -1,4 +1,4 @@
-"""The worker: a visible participant that takes spoken consent and watches connections. It never gets a visit's media."""
+"""The worker: a visible participant that takes spoken consent and watches connections, never a visit's media."""
 
 import asyncio
 import contextlib

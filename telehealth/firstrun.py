@@ -1,4 +1,4 @@
-"""What must be there before settings are read: a Python that is new enough, a writable data folder, secrets, a free port."""
+"""What must be there before settings are read: a writable data folder, secrets, a free port."""
 
 import errno
 import os
@@ -12,8 +12,6 @@ KEPT_SECRETS = ("secret_key", "cryptography_key", "channel_key", "demo_password"
 
 def prepare() -> None:
     """Make what is missing. Whatever is in the way is told in one sentence, and the start stops."""
-    if sys.version_info < (3, 11):
-        stop("Python 3.11 or later is needed; this is %d.%d." % sys.version_info[:2])
     data = Path(os.environ.get("TELEHEALTH_DATA") or Path(__file__).resolve().parent.parent / "var").resolve()
     try:
         keys = data / "keys"

@@ -69,7 +69,7 @@ class _Background:
         self._worker = celery_app.WorkController(
             pool="solo", concurrency=1, without_heartbeat=True, without_mingle=True, without_gossip=True
         )
-        self._clock = EmbeddedService(celery_app, thread=True, schedule_filename=str(settings.DATA_DIR / "beat"))
+        self._clock: Any = EmbeddedService(celery_app, thread=True, schedule_filename=str(settings.DATA_DIR / "beat"))
         self._thread = threading.Thread(target=self._worker.start, name="celery", daemon=True)
 
     def start(self) -> None:
@@ -85,10 +85,39 @@ def run_separately(key: Path, crt: Path, ready: Callable[[], None]) -> None:
     """Daphne, the worker, Celery and its clock as processes; when one ends, all end, so nothing half-runs unnoticed."""
     python = sys.executable
     commands = {
-        "web": [python, "-m", "daphne", "-e", _endpoint(key, crt), "--server-name", "", "telehealth.asgi:application"],
+        "web": [
+            python,
+            "-m",
+            "daphne",
+            "-e",
+            _endpoint(key, crt),
+            "--server-name",
+            "",
+            "telehealth.asgi:application",
+        ],
         "worker": [python, "manage.py", "consult_worker"],
-        "tasks": [python, "-m", "celery", "-A", "telehealth", "worker", "--pool", "threads", "--concurrency", "2"],
-        "clock": [python, "-m", "celery", "-A", "telehealth", "beat", "--schedule", str(settings.DATA_DIR / "beat")],
+        "tasks": [
+            python,
+            "-m",
+            "celery",
+            "-A",
+            "telehealth",
+            "worker",
+            "--pool",
+            "threads",
+            "--concurrency",
+            "2",
+        ],
+        "clock": [
+            python,
+            "-m",
+            "celery",
+            "-A",
+            "telehealth",
+            "beat",
+            "--schedule",
+            str(settings.DATA_DIR / "beat"),
+        ],
     }
     manager = Manager()
     for name, command in commands.items():

@@ -25,8 +25,8 @@ DEBUG = False
 
 
 def _kept_secret(name: str) -> str:
-    """A secret from the environment, or, outside production, from the data folder where `manage.py up` made it."""
-    if value := env.str(name, ""):
+    """A secret from the environment, or, outside production, from the data folder where `up` made it."""
+    if value := str(env.str(name, "")):
         return value
     kept = DATA_DIR / "keys" / name.lower()
     return kept.read_text().strip() if MODE != "production" and kept.exists() else ""
@@ -109,7 +109,7 @@ else:
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": DATA_DIR / "telehealth.sqlite3",
             "OPTIONS": {
-                # One writer at a time, asked for at the start of the transaction: no "database is locked" in its middle.
+                # One writer at a time, asked for at the start of a transaction: none finds the database locked midway.
                 "transaction_mode": "IMMEDIATE",
                 "timeout": 10,
                 "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",

@@ -6,6 +6,7 @@ import os
 import stat
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -54,7 +55,7 @@ class FileProvider:
             os.fsync(file.fileno())
 
 
-def _read_private(path: Path) -> dict[str, dict[str, str] | str] | None | object:
+def _read_private(path: Path) -> Any:
     try:
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
             raise VaultUnavailable(
@@ -123,9 +124,7 @@ def indexer(clinic: UUID) -> Indexer:
 
 def _create_index_key(clinic: UUID) -> IndexKey:
     keys = provider()
-    wrapped = wrap(
-        new_key(), keys.current, keys.current_id, purpose="index", clinic=clinic, patient=None, generation=1
-    )
+    wrapped = wrap(new_key(), keys.current, keys.current_id, purpose="index", clinic=clinic, patient=None, generation=1)
     try:
         with transaction.atomic():
             return IndexKey.objects.create(clinic_id=clinic, wrapped=wrapped, created_at=timezone.now())

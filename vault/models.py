@@ -52,9 +52,7 @@ class DataKey(models.Model):
     created_at = models.DateTimeField()
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["patient", "generation"], name="one_data_key_per_generation")
-        ]
+        constraints = [models.UniqueConstraint(fields=["patient", "generation"], name="one_data_key_per_generation")]
 
     def __str__(self) -> str:
         return f"data key {self.generation} of {self.patient_id}"

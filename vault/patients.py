@@ -3,7 +3,6 @@
 import hmac
 import secrets
 from collections.abc import Iterable, Mapping
-from typing import cast
 from uuid import UUID
 
 from django.conf import settings
@@ -116,7 +115,7 @@ def erase(token: str) -> None:
 
 
 def search(clinic: UUID, query: str, actor: audit.Actor, *, limit: int = 20) -> list[Patient]:
-    """Patients of this clinic that match every word of the query. The query itself is not logged: it is patient data."""
+    """Patients of this clinic that match every word of the query, which is patient data and so not logged."""
     found: list[Patient] = []
     words = query_terms(query[:200], settings.DEFAULT_REGION)
     if words:
@@ -173,4 +172,4 @@ def _name_key(name: str) -> bytes:
 
 def by_id(clinic: UUID, patient_id: UUID) -> Patient:
     """The clinic's patient, or `Patient.DoesNotExist`: another clinic's looks the same as none."""
-    return cast(Patient, Patient.objects.get(clinic_id=clinic, id=patient_id))
+    return Patient.objects.get(clinic_id=clinic, id=patient_id)

@@ -100,9 +100,7 @@ def _whole(index: str) -> Callable[[str], Iterable[tuple[str, str]]]:
 
 
 def _prefixes(value: str) -> Iterable[tuple[str, str]]:
-    return {
-        ("name_prefix", word[:n]) for word in fold(value).split() for n in PREFIX_LETTERS if len(word) >= n
-    }
+    return {("name_prefix", word[:n]) for word in fold(value).split() for n in PREFIX_LETTERS if len(word) >= n}
 
 
 def _not_searched(_value: str) -> Iterable[tuple[str, str]]:
@@ -151,7 +149,7 @@ def query_terms(query: str, region: str) -> list[list[tuple[str, str]]]:
 
 
 def _whole_value_terms(text: str, region: str) -> list[tuple[str, str]]:
-    terms = []
+    terms: list[tuple[str, str]] = []
     for field in ("birth_date", "email", "phone", "national_id"):
         if field in ("phone", "national_id") and not any(c.isdigit() for c in text):
             continue

@@ -1,4 +1,4 @@
-"""Sealing of values and wrapping of keys, as FORMAT.md (version 1) lays down. Pure: no clock, no settings, no framework."""
+"""Sealing of values and wrapping of keys, as FORMAT.md (version 1) lays down. Pure: no clock, no settings."""
 
 import hmac
 import os
@@ -69,9 +69,7 @@ class Sealer:
 
     def seal(self, value: bytes, place: Place) -> bytes:
         nonce = os.urandom(_NONCE)
-        return (
-            VERSION + self._commitment + nonce + self._cipher.encrypt(nonce, value, place.associated_data())
-        )
+        return VERSION + self._commitment + nonce + self._cipher.encrypt(nonce, value, place.associated_data())
 
     def open(self, sealed: bytes, place: Place) -> bytes:
         head = 1 + _COMMITMENT
@@ -124,9 +122,7 @@ def wrapped_under(wrapped: bytes) -> bytes:
     return wrapped[1 : 1 + KEK_ID_BYTES]
 
 
-def unwrap(
-    wrapped: bytes, kek: AESGCM, *, purpose: str, clinic: UUID, patient: UUID | None, generation: int
-) -> bytes:
+def unwrap(wrapped: bytes, kek: AESGCM, *, purpose: str, clinic: UUID, patient: UUID | None, generation: int) -> bytes:
     wrapped_under(wrapped)
     start = 1 + KEK_ID_BYTES
     nonce, body = wrapped[start : start + _NONCE], wrapped[start + _NONCE :]

@@ -17,7 +17,7 @@ PREFIXES = {
     "consent_voice": "voi",
     "invitation": "inv",
 }
-PATTERN = re.compile(r"(?:%s)_[a-z2-7]{26}" % "|".join(PREFIXES.values()))
+PATTERN = re.compile(rf"(?:{'|'.join(PREFIXES.values())})_[a-z2-7]{{26}}")
 LENGTH = 30
 
 

@@ -1,0 +1,267 @@
+/**
+ * The call leg: one peer connection between the two browsers, by W3C perfect negotiation (webrtc-pc, 10.7). No DOM.
+ *
+ * The connection object and its transceivers are made before the gate opens, so that only the exchange itself is left
+ * to do then. Events: "remote" {stream}, "connection" {state}, "quality" {word, rtt_ms, jitter_ms, loss, ...}.
+ */
+
+import { measure } from "./quality.js";
+
+/** @typedef {import("./wire.js").Wire} Wire */
+/** @typedef {"waiting" | "connecting" | "connected" | "interrupted" | "failed" | "closed"} CallState */
+
+const MEASURE_EVERY = 2000;
+const RESTART_AFTER = 2000;
+const UNANSWERED_AFTER = 4000;
+
+export class Call extends EventTarget {
+  /**
+   * @param {Wire} wire
+   * @param {"clinician" | "patient"} role
+   */
+  constructor(wire, role) {
+    super();
+    this.wire = wire;
+    this.polite = role === "patient";
+    this.negotiation = -1;
+    this.peer = "";
+    /** @type {CallState} */
+    this.state = "waiting";
+    /** @type {{audio: MediaStreamTrack | null, video: MediaStreamTrack | null}} */
+    this.own = { audio: null, video: null };
+    this.closed = false;
+    this.offeredAt = 0;
+    /** @type {Promise<void>} */
+    this.queue = Promise.resolve();
+    /** @type {import("./quality.js").Totals | null} */
+    this.totals = null;
+    this.pc = this.fresh([]);
+    this.listener = (/** @type {Event} */ event) => this.enqueue(() => this.heard(/** @type {CustomEvent} */ (event).detail));
+    for (const kind of ["state", "description", "candidate"]) wire.addEventListener(kind, this.listener);
+    this.meter = setInterval(() => this.measure(), MEASURE_EVERY);
+    if (wire.state) this.enqueue(() => this.heard(/** @type {any} */ (wire.state)));
+  }
+
+  /**
+   * One step after the other: a candidate must not overtake its description.
+   * @param {() => Promise<void>} step
+   */
+  enqueue(step) {
+    this.queue = this.queue.then(step).catch((error) => {
+      // Says which step failed, never what was in it.
+      console.warn("call:", error instanceof Error ? error.name : "error");
+    });
+  }
+
+  /** @param {RTCIceServer[]} servers */
+  fresh(servers) {
+    const pc = new RTCPeerConnection({ iceServers: servers, bundlePolicy: "max-bundle", rtcpMuxPolicy: "require" });
+    this.makingOffer = false;
+    this.ignoring = false;
+    this.totals = null;
+    this.remote = new MediaStream();
+    if (!this.polite) this.addSenders(pc);
+    pc.ontrack = ({ track }) => {
+      this.remote.addTrack(track);
+      this.tell("remote", { stream: this.remote });
+    };
+    pc.onicecandidate = ({ candidate }) => {
+      if (pc === this.pc && candidate) {
+        const { candidate: text, sdpMid } = candidate;
+        this.wire.send({ kind: "candidate", leg: "call", negotiation: this.negotiation, candidate: text, mid: sdpMid ?? "" });
+      }
+    };
+    pc.onnegotiationneeded = () => {
+      if (pc === this.pc && this.peer) this.enqueue(() => this.offer());
+    };
+    pc.onconnectionstatechange = () => {
+      if (pc === this.pc) this.connectionChanged();
+    };
+    return pc;
+  }
+
+  /** @param {RTCPeerConnection} pc */
+  addSenders(pc) {
+    for (const kind of /** @type {const} */ (["audio", "video"])) {
+      pc.addTransceiver(this.own[kind] ?? kind, { direction: "sendrecv" });
+    }
+  }
+
+  /**
+   * Own tracks, any time, also none: replacing a track needs no word with the other side.
+   * @param {MediaStream | null} stream
+   */
+  setStream(stream) {
+    this.replaceTrack("audio", stream?.getAudioTracks()[0] ?? null);
+    this.replaceTrack("video", stream?.getVideoTracks()[0] ?? null);
+  }
+
+  /**
+   * @param {"audio" | "video"} kind
+   * @param {MediaStreamTrack | null} track
+   */
+  replaceTrack(kind, track) {
+    this.own[kind] = track;
+    const sender = this.sender(kind);
+    if (sender) void sender.replaceTrack(track);
+  }
+
+  /** @param {"audio" | "video"} kind */
+  sender(kind) {
+    return this.pc.getTransceivers().find((t) => t.receiver.track.kind === kind)?.sender ?? null;
+  }
+
+  /** @param {any} frame */
+  async heard(frame) {
+    if (this.closed) return;
+    if (frame.kind === "state") await this.gateChanged(frame);
+    else if (frame.leg !== "call" || frame.negotiation !== this.negotiation) return;
+    else if (frame.kind === "description") await this.described(frame);
+    else if (frame.kind === "candidate") await this.trickled(frame);
+  }
+
+  /** @param {any} state */
+  async gateChanged(state) {
+    if (!state.gate) {
+      // Shut: withdrawn, or not yet open. What ran is closed at once; a connection that never ran is kept ready.
+      if (this.negotiation >= 0) this.restart([], -1, "");
+      this.become("waiting");
+      return;
+    }
+    const sameCall = state.negotiation === this.negotiation;
+    if (!sameCall || (state.peer && this.peer && state.peer !== this.peer)) {
+      const untouched = this.negotiation < 0;
+      if (untouched) {
+        this.negotiation = state.negotiation;
+        this.peer = state.peer;
+        if (state.ice.length) this.pc.setConfiguration({ ...this.pc.getConfiguration(), iceServers: state.ice });
+      } else {
+        this.restart(state.ice, state.negotiation, state.peer);
+      }
+      if (state.peer && !this.polite) await this.offer();
+    } else if (state.peer && !this.peer) {
+      this.peer = state.peer;
+      if (!this.polite && this.pc.signalingState === "stable" && !this.pc.remoteDescription) await this.offer();
+    }
+    if (this.state === "waiting" && this.peer) this.become("connecting");
+  }
+
+  /**
+   * @param {RTCIceServer[]} servers
+   * @param {number} negotiation
+   * @param {string} peer
+   */
+  restart(servers, negotiation, peer) {
+    this.pc.close();
+    this.negotiation = negotiation;
+    this.peer = peer;
+    this.pc = this.fresh(servers);
+    this.tell("remote", { stream: this.remote });
+    this.become(peer ? "connecting" : "waiting");
+  }
+
+  async offer() {
+    if (this.makingOffer || this.pc.signalingState !== "stable") return;
+    this.makingOffer = true;
+    try {
+      await this.pc.setLocalDescription();
+      this.sendDescription();
+    } finally {
+      this.makingOffer = false;
+    }
+  }
+
+  sendDescription() {
+    const description = this.pc.localDescription;
+    if (!description) return;
+    const { type, sdp } = description;
+    this.offeredAt = performance.now();
+    this.wire.send({ kind: "description", leg: "call", negotiation: this.negotiation, type, sdp });
+  }
+
+  /** @param {any} frame */
+  async described(frame) {
+    const collision = frame.type === "offer" && (this.makingOffer || this.pc.signalingState !== "stable");
+    this.ignoring = !this.polite && collision;
+    if (this.ignoring || (frame.type === "answer" && this.pc.signalingState !== "have-local-offer")) return;
+    await this.pc.setRemoteDescription({ type: frame.type, sdp: frame.sdp });
+    if (frame.type === "offer") {
+      await this.useOwnTracks();
+      await this.pc.setLocalDescription();
+      this.sendDescription();
+    }
+  }
+
+  /** The answering side takes the offer's transceivers for its own tracks. */
+  async useOwnTracks() {
+    for (const transceiver of this.pc.getTransceivers()) {
+      const kind = transceiver.receiver.track.kind === "audio" ? "audio" : "video";
+      transceiver.direction = "sendrecv";
+      if (transceiver.sender.track !== this.own[kind]) await transceiver.sender.replaceTrack(this.own[kind]);
+    }
+  }
+
+  /** @param {any} frame */
+  async trickled(frame) {
+    try {
+      await this.pc.addIceCandidate({ candidate: frame.candidate, sdpMid: frame.mid });
+    } catch (error) {
+      if (!this.ignoring) throw error;
+    }
+  }
+
+  connectionChanged() {
+    const { connectionState } = this.pc;
+    if (connectionState === "connected") this.become("connected");
+    else if (connectionState === "disconnected") this.interrupted();
+    else if (connectionState === "failed") {
+      this.become("failed");
+      this.pc.restartIce();
+    }
+  }
+
+  /** A path that breaks often comes back by itself; when it does not soon, both sides look for another. */
+  interrupted() {
+    this.become("interrupted");
+    const pc = this.pc;
+    setTimeout(() => {
+      if (pc === this.pc && pc.connectionState === "disconnected") pc.restartIce();
+    }, RESTART_AFTER);
+  }
+
+  async measure() {
+    // An offer or its answer may have been lost with a socket. By now the description has its candidates in it.
+    const unanswered = performance.now() - this.offeredAt > UNANSWERED_AFTER;
+    if (this.pc.signalingState === "have-local-offer" && unanswered) this.sendDescription();
+    if (this.state !== "connected") return;
+    const pc = this.pc;
+    const { sample, totals } = await measure(pc, this.totals);
+    if (pc !== this.pc) return;
+    this.totals = totals;
+    if (sample) this.tell("quality", sample);
+  }
+
+  close() {
+    if (this.closed) return;
+    this.closed = true;
+    clearInterval(this.meter);
+    for (const kind of ["state", "description", "candidate"]) this.wire.removeEventListener(kind, this.listener);
+    this.pc.close();
+    this.become("closed");
+  }
+
+  /** @param {CallState} state */
+  become(state) {
+    if (this.state === state) return;
+    this.state = state;
+    this.tell("connection", { state });
+  }
+
+  /**
+   * @param {string} name
+   * @param {object} detail
+   */
+  tell(name, detail) {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+}
