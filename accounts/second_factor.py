@@ -3,6 +3,7 @@
 import hashlib
 import os
 import secrets
+import time
 from base64 import b32encode
 from urllib.parse import quote, urlencode
 
@@ -11,7 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import Authenticator, RecoveryCode, User
-from accounts.totp import DIGITS, STEP_SECONDS
+from accounts.totp import DIGITS, STEP_SECONDS, code_at, step_of
 
 SEED_BYTES = 20
 RECOVERY_CODES = 8

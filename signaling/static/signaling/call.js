@@ -35,6 +35,9 @@ export class Call extends EventTarget {
     this.queue = Promise.resolve();
     /** @type {import("./quality.js").Totals | null} */
     this.totals = null;
+    this.makingOffer = false;
+    this.ignoring = false;
+    this.remote = new MediaStream();
     this.pc = this.fresh([]);
     this.listener = (/** @type {Event} */ event) => this.enqueue(() => this.heard(/** @type {CustomEvent} */ (event).detail));
     for (const kind of ["state", "description", "candidate"]) wire.addEventListener(kind, this.listener);
