@@ -41,6 +41,7 @@ ACTIONS = {
     "identity.check": "confirmed name and date of birth",
     "consent.voice": "spoke the consent, recorded",
     "consent.voice.play": "listened to a consent recording",
+    "consent.statement": "published new consent words",
     "consent.give": "gave consent",
     "consent.withdraw": "withdrew consent",
     "vault.tamper": "found a protected value that does not open",
