@@ -48,7 +48,7 @@ class UserAdmin(RoleAdmin):
 
     @admin.display(boolean=True, description="second factor")
     def second_factor(self, user: User) -> bool:
-        return Authenticator.objects.filter(user=user, confirmed=True).exists()
+        return bool(Authenticator.objects.filter(user=user, confirmed=True).exists())
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         assert isinstance(request.user, User)  # noqa: S101
@@ -63,8 +63,8 @@ class UserAdmin(RoleAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         # Nobody changes her own role, or locks herself out.
-        allowed: bool = super().has_change_permission(request, obj)
-        return allowed and (obj is None or obj.pk != request.user.pk)
+        herself = bool(obj is not None and obj == request.user)
+        return self._is(request, self.change_roles) and not herself
 
     @admin.action(description="Make a new activation link (password reset)", permissions=["change"])
     def make_link(self, request: HttpRequest, chosen: QuerySet[User]) -> None:
@@ -76,7 +76,9 @@ class UserAdmin(RoleAdmin):
     def reset_second_factor(self, request: HttpRequest, chosen: QuerySet[User]) -> None:
         if not self._confirmed(request):
             return
-        for user in chosen.exclude(pk=getattr(request.user, "pk", None)):
+        for user in chosen:
+            if user == request.user:
+                continue
             with transaction.atomic():
                 Authenticator.objects.filter(user=user).delete()
                 RecoveryCode.objects.filter(user=user).delete()

@@ -1,0 +1,39 @@
+"""`make bench` runs every benchmark, `make bench NAME=join` one. Prints a table, writes var/bench/NAME.json."""
+
+import importlib
+import json
+import platform
+import statistics
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+NAMES = ("join",)
+RESULTS = Path(__file__).resolve().parents[2] / "var" / "bench"
+
+
+def main(names: tuple[str, ...]) -> int:
+    met = True
+    for name in names:
+        if name not in NAMES:
+            sys.exit(f"There is no benchmark {name!r}; there are: {', '.join(NAMES)}.")
+        result = importlib.import_module(f"tests.benchmarks.{name}").run()
+        result |= {"at": datetime.now(UTC).isoformat(), "machine": platform.processor() or platform.machine()}
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+        table(result)
+        met = met and result["met"]
+    return 0 if met else 1
+
+
+def table(result: dict) -> None:
+    print(f"\n{result['what']}")
+    for row, values in result["runs"].items():
+        middle, low, high = statistics.median(values), min(values), max(values)
+        print(f"  {row:<44} {middle:8.0f} {result['unit']}   [{low:.0f} - {high:.0f}]   {len(values)} runs")
+    word = "met" if result["met"] else "NOT met"
+    print(f"  ratio {result['ratio']:.2f}, target at most {result['target']}: {word}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(tuple(sys.argv[1:]) or NAMES))

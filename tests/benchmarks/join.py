@@ -1,0 +1,110 @@
+"""From the clinician's click on "admit" to the first decoded remote frame on the patient's page.
+
+Beside it, in the same run and browser: from a click on a link to the same on a bare page over a bare relay. Everything
+the product does in between counts: the POST, the transaction with its audit entry, the gate, the checks, TLS.
+"""
+
+import statistics
+from typing import Any
+
+from playwright.sync_api import Browser
+
+from tests.benchmarks import bare
+from tests.browser.people import chromium, sign_in, visitor
+from tests.browser.product import Product, running
+
+RUNS = 7
+TARGET = 1.3
+FIRST_FRAME = """
+() => {
+  const video = document.querySelector("video[data-remote]");
+  const note = () => { window.firstFrame = performance.timeOrigin + performance.now(); };
+  video.requestVideoFrameCallback(note);
+}
+"""
+CLICK = """
+() => document.addEventListener("click", (event) => {
+  if (event.target.closest("[data-admit]")) window.clicked = performance.timeOrigin + performance.now();
+}, true)
+"""
+PREPARE = """
+from accounts.models import User
+from accounts.sessions import staff_actor
+from consults import consent, invitations, seats, visit
+from vault.models import Patient
+user = User.objects.get(email="garcia@riverside.example")
+by = staff_actor(user)
+answer = []
+for _ in range({runs}):
+    consult = visit.start(user, Patient.objects.order_by("created_at").first(), by)
+    seat = invitations.redeem(invitations.invite(consult, by)[1], source="")
+    here = seat.participant
+    here.identity_confirmed_at = here.joined_at
+    here.save()
+    visit.devices_tested(here, {{"camera": True, "microphone": True, "speaker": True}})
+    shown = consent.digest_of(consent.statement_for(consult, "video_visit"))
+    consent.give(here, shown=shown, typed_name="A", recording=None, source="")
+    visit.wait(here, source="")
+    answer.append([str(consult.id), seats.cookie_name(consult.id), seat.secret])
+"""
+
+
+def run() -> dict[str, Any]:
+    ours: list[float] = []
+    least: list[float] = []
+    with running() as product, bare.serving() as address, chromium() as browser:
+        desk = visitor(browser)
+        sign_in(desk, product).close()
+        visits = product.ask(PREPARE.format(runs=RUNS + 1))
+        for number, visit in enumerate(visits):
+            with_product = admit(browser, desk, product, *visit)
+            without = bare_join(browser, address)
+            if number:  # the first warms caches up and is dropped
+                ours.append(with_product)
+                least.append(without)
+    ratio = statistics.median(ours) / statistics.median(least)
+    return {
+        "what": "From the click to the first remote frame on the patient's page",
+        "unit": "ms",
+        "runs": {"admit, everything on, over TLS": ours, "bare page, bare relay": least},
+        "ratio": ratio,
+        "target": TARGET,
+        "met": ratio <= TARGET,
+    }
+
+
+def admit(browser: Browser, desk: Any, product: Product, consult: str, cookie: str, secret: str) -> float:
+    phone = visitor(browser, width=390, height=800)
+    phone.add_cookies([{"name": cookie, "value": secret, "url": product.origin, "secure": True, "httpOnly": True}])
+    waiting = phone.new_page()
+    waiting.goto(f"{product.origin}/visit/{consult}/")
+    waiting.wait_for_function("document.querySelector('video[data-self]')?.readyState >= 2")
+    waiting.evaluate(FIRST_FRAME)
+    room = desk.new_page()
+    room.goto(f"{product.origin}/consults/{consult}/")
+    room.wait_for_function("document.querySelector('video[data-self]')?.readyState >= 2")
+    room.wait_for_selector("[data-admit]:not([disabled])")
+    room.evaluate(CLICK)
+    room.wait_for_timeout(1500)
+    room.click("[data-admit]:not([disabled])")
+    waiting.wait_for_function("window.firstFrame", timeout=20_000)
+    taken = float(waiting.evaluate("window.firstFrame")) - float(room.evaluate("window.clicked"))
+    phone.close()
+    room.close()
+    return taken
+
+
+def bare_join(browser: Browser, address: str) -> float:
+    doctor, patient = visitor(browser), visitor(browser, width=390, height=800)
+    first = doctor.new_page()
+    first.goto(f"{address}?doctor")
+    first.wait_for_function("window.waiting")
+    page = patient.new_page()
+    page.goto(address)
+    page.wait_for_timeout(1500)
+    page.click("a")
+    page.wait_for_function("window.firstFrame", timeout=20_000)
+    taken = float(page.evaluate("window.firstFrame - Number(sessionStorage.getItem('clicked'))"))
+    doctor.close()
+    patient.close()
+    return taken

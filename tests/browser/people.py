@@ -1,0 +1,78 @@
+"""People at their browsers: what a clinician and a patient do, step by step, as a person would."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from tests.browser.product import CLINICIAN, Product
+
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+ARGUMENTS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+    "--autoplay-policy=no-user-gesture-required",
+]
+#: lets a test look into the page's own peer connections
+WATCH = """
+(() => {
+  const Native = window.RTCPeerConnection;
+  window.connections = [];
+  window.RTCPeerConnection = function (...given) {
+    const made = new Native(...given);
+    window.connections.push(made);
+    return made;
+  };
+  window.RTCPeerConnection.prototype = Native.prototype;
+  Object.setPrototypeOf(window.RTCPeerConnection, Native);
+})();
+"""
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        # Playwright's own "--headless" is the old mode on some versions; ours is in ARGUMENTS.
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=False, args=ARGUMENTS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def visitor(browser: Browser, *, width: int = 1280, height: int = 800, dark: bool = False) -> BrowserContext:
+    context = browser.new_context(
+        ignore_https_errors=True,
+        viewport={"width": width, "height": height},
+        color_scheme="dark" if dark else "light",
+        permissions=["camera", "microphone", "clipboard-read", "clipboard-write"],
+    )
+    context.add_init_script(WATCH)
+    context.set_default_timeout(15_000)
+    return context
+
+
+def sign_in(context: BrowserContext, product: Product, email: str = CLINICIAN) -> Page:
+    page = context.new_page()
+    page.goto(f"{product.origin}/signin/")
+    page.get_by_label("E-mail").fill(email)
+    page.get_by_label("Password").fill(product.password)
+    page.get_by_role("button", name="Continue").click()
+    page.get_by_label("One-time code").wait_for()
+    page.get_by_label("One-time code").fill(product.code(email))
+    page.locator("form button[type=submit]").last.click()
+    page.wait_for_url(lambda url: "/signin/" not in url)
+    return page
+
+
+def expect_stage(page: Page, stage: str) -> None:
+    expect(page.locator(f"[data-stage={stage}]").first).to_be_attached(timeout=15_000)
