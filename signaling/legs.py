@@ -7,10 +7,12 @@ from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessi
 from aiortc.mediastreams import MediaStreamTrack
 from aiortc.sdp import candidate_from_sdp
 
+from signaling import guard
 from signaling.recording import Recorder
 
 #: aiortc asks a public server for addresses when it gets no list, so it always gets an empty one
 NO_SERVERS = RTCConfiguration(iceServers=[])
+guard.install()
 
 
 class Leg:

@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -81,6 +83,14 @@ class _Background:
         self._worker.stop(in_sighandler=False)
 
 
+def _when_listening(ready: Callable[[], None]) -> None:
+    for _ in range(300):
+        with contextlib.suppress(OSError), socket.create_connection((settings.BIND, settings.PORT), timeout=1):
+            ready()
+            return
+        time.sleep(0.1)
+
+
 def run_separately(key: Path, crt: Path, ready: Callable[[], None]) -> None:
     """Daphne, the worker, Celery and its clock as processes; when one ends, all end, so nothing half-runs unnoticed."""
     python = sys.executable
@@ -100,6 +110,7 @@ def run_separately(key: Path, crt: Path, ready: Callable[[], None]) -> None:
             python,
             "-m",
             "celery",
+            "-q",
             "-A",
             "telehealth",
             "worker",
@@ -112,6 +123,7 @@ def run_separately(key: Path, crt: Path, ready: Callable[[], None]) -> None:
             python,
             "-m",
             "celery",
+            "-q",
             "-A",
             "telehealth",
             "beat",
@@ -123,7 +135,7 @@ def run_separately(key: Path, crt: Path, ready: Callable[[], None]) -> None:
     for name, command in commands.items():
         quoted = " ".join(f"'{word}'" for word in command)
         manager.add_process(name, f"exec {quoted}", env={**os.environ, "DJANGO_SETTINGS_MODULE": "telehealth.settings"})
-    ready()
+    threading.Thread(target=_when_listening, args=(ready,), daemon=True).start()
     manager.loop()
     if manager.returncode not in (0, None, 130):
         raise SystemExit("A part of the platform stopped; the lines above say which.")

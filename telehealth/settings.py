@@ -9,8 +9,21 @@ from typing import Any
 
 from csp.constants import NONE, SELF
 from environ import FileAwareEnv
+from environ.fileaware_mapping import FileAwareMapping
 
-env = FileAwareEnv()
+
+class _Lines(FileAwareMapping):
+    """Editors end a file with a line end; it is no part of a secret, and a password would differ by it."""
+
+    def __getitem__(self, name: str) -> str:
+        return str(super().__getitem__(name)).strip()
+
+
+class _Env(FileAwareEnv):
+    ENVIRON = _Lines()
+
+
+env = _Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 #: "demo" seeds a made-up clinic and refuses production settings; "production" needs every secret given

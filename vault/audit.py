@@ -100,5 +100,5 @@ def record(
         purpose=clean(purpose, 200),
         source=clean(actor.source, 64),
         session=actor.session,
-        detail=detail,
+        detail={name: clean(value, 200) if isinstance(value, str) else value for name, value in detail.items()},
     )

@@ -11,7 +11,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from vault import audit
-from vault.core.fields import KINDS, BadValue, fold, query_terms
+from vault.core.fields import KINDS, BadValue, fold, query_readings
 from vault.core.sealing import CannotOpen, Place
 from vault.core.tokens import new_token
 from vault.keyring import create_data_key, indexer, sealer
@@ -117,9 +117,11 @@ def erase(token: str) -> None:
 def search(clinic: UUID, query: str, actor: audit.Actor, *, limit: int = 20) -> list[Patient]:
     """Patients of this clinic that match every word of the query, which is patient data and so not logged."""
     found: list[Patient] = []
-    words = query_terms(query[:200], settings.DEFAULT_REGION)
-    if words:
+    words: list[list[tuple[str, str]]] = []
+    for words in query_readings(query[:200], settings.DEFAULT_REGION):
         found = list(_matching(clinic, words).order_by("record_number")[:limit])
+        if found:
+            break
     audit.record("patient.search", actor, words=len(words), found=len(found))
     return found
 

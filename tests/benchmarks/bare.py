@@ -7,12 +7,14 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.browser.product import ROOT, free_port
+from tests.browser.product import ROOT
+from tests.engines import free_port
 
 PAGE = b"""<!doctype html><meta charset=utf-8><title>bare</title><video autoplay muted playsinline></video>
 <a href="?patient">join</a><script>
 const patient = location.search === "?patient", video = document.querySelector("video");
-document.querySelector("a").onclick = () => sessionStorage.setItem("clicked", performance.timeOrigin + performance.now());
+const now = () => performance.timeOrigin + performance.now();
+document.querySelector("a").onclick = () => sessionStorage.setItem("clicked", now());
 async function start() {
   const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: { width: 640, height: 480 } });
   const pc = new RTCPeerConnection(), ws = new WebSocket(`ws://${location.host}/`);
@@ -21,7 +23,7 @@ async function start() {
   pc.ontrack = (event) => {
     if (event.track.kind !== "video") return;
     video.srcObject = event.streams[0];
-    video.requestVideoFrameCallback(() => { window.firstFrame = performance.timeOrigin + performance.now(); });
+    video.requestVideoFrameCallback(() => { window.firstFrame = now(); });
   };
   for (const track of stream.getTracks()) pc.addTrack(track, stream);
   let queue = Promise.resolve();

@@ -4,7 +4,6 @@ import base64
 import json
 import os
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -17,17 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.engines import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 CLINICIAN = "garcia@riverside.example"
 COLLEAGUE = "okafor@riverside.example"
 PRIVACY_OFFICER = "lindqvist@riverside.example"
 OPERATOR = "nowak@riverside.example"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -39,6 +34,8 @@ class Product:
     log: Path
     redis_url: str
     database_url: str
+    #: what its mail server got, where it has one (tests.browser.postbox)
+    letters: Any = None
 
     @property
     def password(self) -> str:

@@ -129,23 +129,28 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def query_terms(query: str, region: str) -> list[list[tuple[str, str]]]:
-    """What a typed search could mean: for each word a list of alternatives, of which one must match.
+def query_readings(query: str, region: str) -> list[list[list[tuple[str, str]]]]:
+    """What a typed search could mean, likeliest first. A reading is a list of words, all of which must match; a word
+    is a list of alternatives, of which one must.
 
-    A phone number, e-mail, date or id is recognised whole before the query is split into words.
+    First the query as one phone number, e-mail, date or id, spaces and all; then word by word: "maria 1984-03-17"
+    could be an id too, and is none.
     """
     whole = _whole_value_terms(query, region)
-    if whole:
-        return [whole]
-    words = []
-    for word in query.split():
-        alternatives = _whole_value_terms(word, region)
-        for part in fold(word).split():
-            if len(part) >= PREFIX_LETTERS.start:
-                alternatives.append(("name_prefix", part[: PREFIX_LETTERS.stop - 1]))
-        if alternatives:
-            words.append(alternatives)
-    return words
+    words = [group for word in query.split() for group in _word_terms(word, region)]
+    return [reading for reading in ([whole] if whole else [], words) if reading]
+
+
+def _word_terms(word: str, region: str) -> list[list[tuple[str, str]]]:
+    whole = _whole_value_terms(word, region)
+    parts = [
+        ("name_prefix", part[: PREFIX_LETTERS.stop - 1])
+        for part in fold(word).split()
+        if len(part) >= PREFIX_LETTERS.start
+    ]
+    if len(parts) > 1:  # "anna-maria" is two names, while the pieces of a date or an address are no names at all
+        return [whole] if whole else [[part] for part in parts]
+    return [whole + parts] if whole or parts else []
 
 
 def _whole_value_terms(text: str, region: str) -> list[tuple[str, str]]:

@@ -1,0 +1,54 @@
+// Behind every invite link. The token is taken from the address at once and lives in this page's memory only.
+
+import { localise } from "./clock.js";
+import { fact, find, fragment } from "./dom.js";
+import { post } from "./server.js";
+
+const token = location.hash.slice(1);
+history.replaceState(null, "", location.pathname);
+
+const form = find("#redeem", HTMLFormElement);
+const invited = find("[data-invited]", HTMLElement);
+const looking = find("[data-looking]", HTMLElement);
+const noToken = find("[data-no-token]", HTMLElement);
+const noServer = find("[data-no-server]", HTMLElement);
+
+form.addEventListener("submit", () => {
+  const field = form.elements.namedItem("token");
+  if (field instanceof HTMLInputElement) field.value = token;
+});
+find("[data-again]", HTMLButtonElement).addEventListener("click", () => void look());
+// A second link opened in this tab changes only the fragment: the browser loads nothing by itself.
+window.addEventListener("hashchange", () => location.reload());
+
+if (token) void look();
+else noToken.hidden = false;
+
+async function look() {
+  noServer.hidden = true;
+  looking.hidden = false;
+  const answer = await post(fact(form, "look"), { token });
+  if (answer.status === 0 || answer.status >= 500) {
+    looking.hidden = true;
+    noServer.hidden = false;
+    focusHeading(noServer);
+    return;
+  }
+  invited.replaceChildren(answer.ok ? fragment(answer.html) : mainOf(answer.html));
+  localise(invited);
+  focusHeading(invited);
+}
+
+/** @param {string} page */
+function mainOf(page) {
+  const main = new DOMParser().parseFromString(page, "text/html").querySelector("main");
+  const content = document.createDocumentFragment();
+  content.append(...(main?.childNodes ?? []));
+  return content;
+}
+
+/** @param {HTMLElement} root */
+function focusHeading(root) {
+  const heading = root.querySelector("h1");
+  if (heading instanceof HTMLElement) heading.focus();
+}

@@ -1,0 +1,59 @@
+// The socket to the clinic, as the person sees it: a calm banner while it is away, a plain word when it is over.
+
+import { find, hear } from "./dom.js";
+
+const PATIENCE_MS = 900;
+
+/** @type {Record<number, {text: string, action: string}>} */
+const FINAL = {
+  4400: { text: "This page and the clinic's server do not understand each other.", action: "Load the page again" },
+  4401: { text: "You were signed out. Sign in again: the patient stays in the visit.", action: "Sign in" },
+  4403: { text: "This browser is not in the visit any more. Ask your clinic for a new link.", action: "" },
+  4409: { text: "This visit is open in another tab. Go on there, or take it back here.", action: "Use this tab" },
+};
+
+/**
+ * @param {EventTarget} wire
+ * @param {{onFinal: (code: number) => void, inCall: () => boolean}} page
+ */
+export function watch(wire, page) {
+  const banner = find("[data-banner]", HTMLElement);
+  const text = find("[data-banner-text]", HTMLElement);
+  const action = find("[data-banner-action]", HTMLAnchorElement);
+  let timer = 0;
+
+  hear(wire, "up", () => {
+    window.clearTimeout(timer);
+    banner.hidden = true;
+  });
+
+  hear(wire, "down", (/** @type {{code: number, final: boolean}} */ { code, final }) => {
+    window.clearTimeout(timer);
+    if (final) {
+      end(code);
+      return;
+    }
+    timer = window.setTimeout(() => {
+      text.textContent = page.inCall()
+        ? "Connection to the clinic lost. It comes back by itself; the call goes on."
+        : "Connection to the clinic lost. It comes back by itself; stay on this page.";
+      action.hidden = true;
+      banner.hidden = false;
+    }, PATIENCE_MS);
+  });
+
+  /** @param {number} code */
+  function end(code) {
+    page.onFinal(code);
+    if (code === 4410) {
+      location.reload();
+      return;
+    }
+    const word = FINAL[code] ?? { text: "The connection to the clinic has ended.", action: "Load the page again" };
+    text.textContent = word.text;
+    action.textContent = word.action;
+    action.href = location.href;
+    action.hidden = word.action === "";
+    banner.hidden = false;
+  }
+}

@@ -1,0 +1,83 @@
+// What this side sends into the call: its tracks or its screen, and the word about them to the other side.
+
+/** @typedef {import("../signaling/call.js").Call} Call */
+/** @typedef {import("../signaling/wire.js").Wire} Wire */
+/** @typedef {import("./devices.js").Devices} Devices */
+
+/** Events: "change" when something went on or off. */
+export class OwnMedia extends EventTarget {
+  /**
+   * @param {Wire} wire
+   * @param {Call} call
+   * @param {Devices} devices
+   */
+  constructor(wire, call, devices) {
+    super();
+    this.wire = wire;
+    this.call = call;
+    this.devices = devices;
+    /** @type {MediaStreamTrack | null} */
+    this.screen = null;
+    this.gate = false;
+    /** @type {(MediaStreamTrack | null)[]} */
+    this.sent = [];
+    devices.addEventListener("change", () => this.#apply());
+    this.#apply();
+  }
+
+  get canShare() {
+    return typeof navigator.mediaDevices?.getDisplayMedia === "function";
+  }
+
+  /** The track whose picture is sent now. */
+  get picture() {
+    return this.screen ?? this.devices.camera;
+  }
+
+  /** @param {boolean} open */
+  setGate(open) {
+    this.gate = open;
+    if (!open) this.stopScreen();
+    this.tell();
+  }
+
+  /** Throws when the person chose nothing to share. */
+  async shareScreen() {
+    const stream = await navigator.mediaDevices.getDisplayMedia({ video: true, audio: false });
+    const track = stream.getVideoTracks()[0] ?? null;
+    if (!track) return;
+    track.contentHint = "detail";
+    track.addEventListener("ended", () => this.stopScreen());
+    this.screen = track;
+    this.#apply();
+  }
+
+  stopScreen() {
+    if (!this.screen) return;
+    const track = this.screen;
+    this.screen = null;
+    track.stop();
+    this.#apply();
+  }
+
+  /** The server carries this to the other side while the gate is open. */
+  tell() {
+    if (!this.gate) return;
+    this.wire.send({
+      kind: "media",
+      camera: this.devices.cameraOn,
+      microphone: this.devices.microphoneOn,
+      screen: this.screen !== null,
+    });
+  }
+
+  #apply() {
+    const tracks = [this.picture, this.devices.microphone];
+    if (tracks.some((track, index) => track !== this.sent[index]) || this.sent.length === 0) {
+      this.sent = tracks;
+      this.call.setStream(new MediaStream(tracks.filter((track) => track !== null)));
+    }
+    this.tell();
+    this.dispatchEvent(new CustomEvent("change"));
+  }
+}

@@ -1,0 +1,172 @@
+// The clinician's room: before admission what the patient is doing, then the call.
+
+import { Call } from "../signaling/call.js";
+import { Monitor } from "../signaling/monitor.js";
+import { Wire } from "../signaling/wire.js";
+import { bindBar } from "./callbar.js";
+import { CallView } from "./callview.js";
+import { localise } from "./clock.js";
+import { Devices } from "./devices.js";
+import { all, dialogOpens, fact, find, fragment, hear, refill, say } from "./dom.js";
+import { bindInvite } from "./invite.js";
+import { draw, Level } from "./level.js";
+import { watch } from "./lifeline.js";
+import { bindNote } from "./note.js";
+import { OwnMedia } from "./ownmedia.js";
+import { bindPeople } from "./people.js";
+import { bindPickers } from "./pickers.js";
+import { bindPreviews } from "./preview.js";
+import { bindRecord } from "./reveal.js";
+import { part, post } from "./server.js";
+
+/** @typedef {import("./callview.js").State} State */
+
+const STATUS_EVERY_MS = 10000;
+const TITLE = document.title;
+
+const page = find("[data-room]", HTMLElement);
+const admit = find("[data-admit]", HTMLButtonElement, page);
+const admitWord = find("[data-admit-word]", HTMLElement);
+const devices = new Devices();
+const wire = new Wire(fact(page, "socket"));
+const call = new Call(wire, "clinician");
+const monitor = new Monitor(wire, call);
+const media = new OwnMedia(wire, call, devices);
+const view = new CallView("clinician", wire, call, media);
+
+let live = "live" in page.dataset;
+let inCall = document.body.dataset.mode === "call";
+let asked = 0;
+
+admit.addEventListener("click", () => void letIn());
+bindBar(media, devices);
+bindPickers(devices);
+bindPreviews(devices);
+bindPeople(wire, monitor);
+bindInvite(refreshStatus);
+bindRecord();
+const note = bindNote(fact(page, "noteUrl"));
+bindEnd();
+bindOwn();
+watch(wire, { onFinal: finish, inCall: () => inCall });
+hear(wire, "state", (/** @type {State} */ state) => {
+  view.update(state);
+  go(state);
+  void refreshStatus();
+});
+window.setInterval(refreshStatus, STATUS_EVERY_MS);
+localise();
+
+/** Sent at once: everything else can wait for the patient's sake. */
+async function letIn() {
+  const answering = post(fact(page, "admitUrl"));
+  admit.disabled = true;
+  say(admitWord, "Opening the call.");
+  const answer = await answering;
+  if (answer.ok) return;
+  admit.disabled = false;
+  say(admitWord, answer.error);
+}
+
+/** @param {State} state */
+function go(state) {
+  if (state.stage === "ended") {
+    leave();
+    return;
+  }
+  live ||= state.stage === "call";
+  // After a withdrawal the call view stays, with the note in it, and says what to do.
+  inCall = state.stage === "call" || (live && inCall && state.stage === "consent");
+  document.body.dataset.stage = state.stage;
+  document.body.dataset.mode = inCall ? "call" : "page";
+  const returns = page.hidden && !inCall;
+  page.hidden = inCall;
+  view.open(inCall);
+  if (returns) find("[data-title]", HTMLElement).focus();
+  admit.disabled = state.stage !== "waiting";
+  say(admitWord, admission(state));
+  document.title = state.stage === "waiting" ? `Ready: ${TITLE}` : TITLE;
+}
+
+/** @param {State} state */
+function admission(state) {
+  if (state.stage === "invited") return "You can admit the patient when she is in the waiting room.";
+  if (state.stage !== "waiting") return "The patient is getting ready. You can admit her when she is in the waiting room.";
+  if (!state.patient_here) return "She waits, but her page is not connected now. The call opens when she is back.";
+  return "The patient is ready and waits for you.";
+}
+
+async function refreshStatus() {
+  asked += 1;
+  const mine = asked;
+  const answer = await part(fact(page, "statusUrl"));
+  if (!answer.ok || mine !== asked) return;
+  const parts = fragment(answer.html);
+  for (const slot of all("[data-slot]", HTMLElement)) {
+    const fresh = parts.querySelector(`[data-part="${slot.dataset.slot}"]`);
+    if (!fresh) continue;
+    localise(fresh);
+    // Text that is the same is left alone: a reader's place in it is kept.
+    if (fresh.innerHTML === slot.innerHTML) continue;
+    const content = document.createDocumentFragment();
+    content.append(...fresh.childNodes);
+    refill(slot, content);
+  }
+}
+
+function bindOwn() {
+  const trouble = find("[data-own-trouble]", HTMLElement);
+  const again = find("[data-turn-on]", HTMLButtonElement);
+  const bar = find("[data-level]", HTMLElement);
+  const level = new Level((loudness) => draw(bar, loudness));
+  /** @type {MediaStreamTrack | null} */
+  let heard = null;
+  devices.addEventListener("change", () => {
+    const track = inCall ? null : devices.microphone;
+    if (track !== heard) level.listen(track);
+    heard = track;
+  });
+  const open = async (/** @type {{camera?: boolean, microphone?: boolean}} */ wanted) => {
+    const sentence = await devices.openAny(wanted);
+    trouble.hidden = sentence === "";
+    again.hidden = sentence === "";
+    say(find("[data-own-trouble-text]", HTMLElement), sentence);
+  };
+  again.addEventListener("click", () => void open({ camera: true, microphone: true }));
+  void open({});
+}
+
+function bindEnd() {
+  const dialog = find("[data-end-dialog]", HTMLDialogElement);
+  const yes = find("[data-end-yes]", HTMLButtonElement);
+  const error = find("[data-end-error]", HTMLElement);
+  dialogOpens(dialog, all("[data-end]", HTMLButtonElement), find("[data-end-cancel]", HTMLButtonElement), () => {
+    error.textContent = "";
+    find("[data-end-note]", HTMLElement).hidden = !note.unsaved();
+  });
+  yes.addEventListener("click", async () => {
+    yes.disabled = true;
+    error.textContent = note.unsaved() ? await note.save() : "";
+    if (!error.textContent) {
+      const answer = await post(fact(page, "endUrl"));
+      if (answer.ok) leave();
+      else error.textContent = answer.error;
+    }
+    yes.disabled = false;
+  });
+}
+
+/** Nothing runs on: not the call, not the camera. */
+function finish() {
+  call.close();
+  monitor.close();
+  wire.close();
+  media.stopScreen();
+  devices.close();
+}
+
+function leave() {
+  finish();
+  note.forget();
+  location.reload();
+}

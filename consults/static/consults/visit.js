@@ -1,0 +1,146 @@
+// The patient's visit: one page from the device test to the end, so that the camera stays on over all steps.
+
+import { Call } from "../signaling/call.js";
+import { Monitor } from "../signaling/monitor.js";
+import { Wire } from "../signaling/wire.js";
+import { bindBar } from "./callbar.js";
+import { CallView } from "./callview.js";
+import { localise } from "./clock.js";
+import { bindConsentStep } from "./consent_step.js";
+import { bindDeviceStep } from "./device_step.js";
+import { Devices, permitted } from "./devices.js";
+import { all, dialogOpens, fact, find, hear, say } from "./dom.js";
+import { watch } from "./lifeline.js";
+import { OwnMedia } from "./ownmedia.js";
+import { bindPeople } from "./people.js";
+import { bindPickers } from "./pickers.js";
+import { bindPreviews } from "./preview.js";
+import { post } from "./server.js";
+import { showStep } from "./steps.js";
+
+/** @typedef {import("./callview.js").State} State */
+
+const page = find("[data-visit]", HTMLElement);
+const clinician = fact(page, "clinician");
+const devices = new Devices();
+const wire = new Wire(fact(page, "socket"));
+// Made now, so that nothing has to be prepared at the moment of admission.
+const call = new Call(wire, "patient");
+const monitor = new Monitor(wire, call);
+const media = new OwnMedia(wire, call, devices);
+const view = new CallView("patient", wire, call, media);
+
+let stage = fact(document.body, "stage");
+let over = false;
+
+const deviceStep = bindDeviceStep(devices, fact(page, "devicesUrl"), () => go(following("devices", "consent")));
+bindConsentStep(wire, devices, fact(page, "consentUrl"), () => {
+  withdrawnNote(false);
+  go(following("consent", "waiting"));
+});
+bindBar(media, devices);
+bindPickers(devices);
+bindPreviews(devices);
+bindPeople(wire, monitor);
+bindWithdrawal();
+bindLeaving();
+watch(wire, { onFinal: finish, inCall: () => stage === "call" });
+hear(wire, "state", (/** @type {State} */ state) => {
+  if (over) return;
+  view.update(state);
+  showPlace(state);
+  go(state.stage);
+});
+localise();
+void begin();
+
+/** The camera comes on by itself where the patient has allowed it before. */
+async function begin() {
+  if (stage === "devices") {
+    if (await permitted()) await deviceStep.start();
+    return;
+  }
+  say(find("[data-reopen-error]", HTMLElement), await devices.openAny());
+}
+
+/**
+ * The server's word where it is already further than the answer to a post.
+ * @param {string} from
+ * @param {string} usual
+ */
+function following(from, usual) {
+  const told = wire.state?.stage;
+  return typeof told === "string" && told !== from ? told : usual;
+}
+
+/** @param {string} next */
+function go(next) {
+  if (next === "ended" || next === "identity" || next === "invited") {
+    finish();
+    location.reload();
+    return;
+  }
+  if (next !== "devices") deviceStep.stop();
+  stage = next;
+  document.body.dataset.stage = next;
+  document.body.dataset.mode = next === "call" ? "call" : "page";
+  page.hidden = next === "call";
+  view.open(next === "call");
+  if (next !== "call") showStep(next);
+}
+
+/** @param {State} state */
+function showPlace(state) {
+  const ahead = state.place - 1;
+  const place = ahead > 1 ? `${ahead} people are before you.` : ahead === 1 ? "One person is before you." : "You are next.";
+  say(find("[data-place]", HTMLElement), place);
+  const here = state.clinician_here ? `${clinician} is there and sees that you are here.` : `${clinician} can see that you are here.`;
+  say(find("[data-clinician-here]", HTMLElement), here);
+}
+
+/** Nothing runs on: not the call, not the camera. */
+function finish() {
+  over = true;
+  call.close();
+  monitor.close();
+  wire.close();
+  media.stopScreen();
+  devices.close();
+}
+
+function bindWithdrawal() {
+  const dialog = find("[data-withdraw-dialog]", HTMLDialogElement);
+  const yes = find("[data-withdraw-yes]", HTMLButtonElement);
+  const error = find("[data-withdraw-error]", HTMLElement);
+  dialogOpens(dialog, all("[data-withdraw]", HTMLButtonElement), find("[data-withdraw-cancel]", HTMLButtonElement), () => {
+    error.textContent = "";
+  });
+  yes.addEventListener("click", async () => {
+    yes.disabled = true;
+    const answer = await post(fact(page, "withdrawUrl"));
+    yes.disabled = false;
+    if (!answer.ok) {
+      error.textContent = answer.error;
+      return;
+    }
+    dialog.close();
+    withdrawnNote(true);
+    go("consent");
+  });
+}
+
+/** @param {boolean} shown */
+function withdrawnNote(shown) {
+  find("[data-withdrawn]", HTMLElement).hidden = !shown;
+}
+
+function bindLeaving() {
+  const dialog = find("[data-leave-dialog]", HTMLDialogElement);
+  const openers = [...all("[data-leave]", HTMLButtonElement), ...all("[data-end]", HTMLButtonElement)];
+  dialogOpens(dialog, openers, find("[data-leave-cancel]", HTMLButtonElement));
+  find("[data-leave-yes]", HTMLButtonElement).addEventListener("click", () => {
+    dialog.close();
+    finish();
+    go("left");
+  });
+}

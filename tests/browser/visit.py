@@ -1,0 +1,132 @@
+"""A visit as its two people live it, page by page. Tests put their questions in between."""
+
+from dataclasses import dataclass
+
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.browser.people import expect_stage
+from tests.browser.product import Product
+
+NAME, BIRTH_DATE = "Maria Gonzalez", "1984-03-17"
+
+
+@dataclass
+class Visit:
+    product: Product
+    consult: str
+    room: Page
+    link: str = ""
+
+
+def start(product: Product, desk: Page, *, search: str = "mar gon") -> Visit:
+    """From the dashboard: find the patient as one types, start the consult."""
+    desk.goto(f"{product.origin}/")
+    desk.get_by_role("searchbox").press_sequentially(search, delay=20)
+    found = desk.locator("[data-result]").first
+    found.wait_for()
+    found.get_by_role("button", name="Start consult").click()
+    desk.wait_for_url("**/consults/*/")
+    return Visit(product, desk.url.rstrip("/").rpartition("/")[2], desk)
+
+
+def make_link(visit: Visit) -> str:
+    visit.room.locator("[data-invite]").click()
+    field = visit.room.locator("[data-link]")
+    field.wait_for()
+    visit.link = field.input_value()
+    return visit.link
+
+
+def open_link(visit: Visit, phone: BrowserContext) -> Page:
+    page = phone.new_page()
+    page.goto(visit.link)
+    page.get_by_role("button", name="Start").click()
+    page.wait_for_url("**/visit/*/")
+    return page
+
+
+def confirm_identity(page: Page, *, name: str = NAME, birth_date: str = BIRTH_DATE) -> None:
+    page.get_by_label("Your full name").fill(name)
+    page.get_by_label("Your date of birth").fill(birth_date)
+    page.get_by_role("button", name="Continue").click()
+
+
+def test_devices(page: Page) -> None:
+    expect_stage(page, "devices")
+    turn_on, done = page.locator("[data-step=devices] [data-turn-on]"), page.locator("[data-devices-done]")
+    turn_on.or_(done).first.wait_for()
+    if turn_on.is_visible():
+        turn_on.click()
+    done.wait_for()
+    page.wait_for_function("document.querySelector('[data-step=devices] video')?.readyState >= 2")
+    done.click()
+
+
+test_devices.__test__ = False
+
+
+def speak_consent(page: Page, *, seconds: float = 3) -> None:
+    expect_stage(page, "consent")
+    page.locator("[data-voice-start]").click()
+    page.locator("[data-voice-stop]").wait_for()
+    page.wait_for_timeout(seconds * 1000)
+    page.locator("[data-voice-stop]").click()
+    page.wait_for_function("document.querySelector('input[name=recording]').value !== ''")
+
+
+def agree(page: Page, *, name: str = NAME) -> None:
+    expect_stage(page, "consent")
+    page.locator("input[name=agree]").check()
+    page.locator("#signed-name").fill(name)
+    page.get_by_role("button", name="I agree").click()
+    expect_stage(page, "waiting")
+
+
+def arrive(visit: Visit, phone: BrowserContext, *, spoken: bool = False) -> Page:
+    """From the link to the waiting room."""
+    page = open_link(visit, phone)
+    confirm_identity(page)
+    test_devices(page)
+    if spoken:
+        speak_consent(page)
+    agree(page)
+    return page
+
+
+def admit(visit: Visit, page: Page) -> None:
+    visit.room.locator("[data-admit]:not([disabled])").click()
+    for side in (visit.room, page):
+        expect(side.locator("[data-call]")).to_have_attribute("data-connection", "connected", timeout=20_000)
+
+
+def frames(page: Page) -> int:
+    """Decoded frames of the other side's picture."""
+    return int(page.evaluate("document.querySelector('video[data-remote]').getVideoPlaybackQuality().totalVideoFrames"))
+
+
+def sees_and_hears(page: Page) -> None:
+    """Decoded remote frames go up, and what comes in over the call's audio has energy."""
+    before = frames(page)
+    page.wait_for_function(
+        """before => document.querySelector('video[data-remote]').getVideoPlaybackQuality()
+        .totalVideoFrames > before + 10""",
+        arg=before,
+        timeout=20_000,
+    )
+    page.wait_for_function(
+        """async () => {
+          for (const connection of window.connections) {
+            for (const entry of (await connection.getStats()).values()) {
+              if (entry.type === "inbound-rtp" && entry.kind === "audio" && entry.totalAudioEnergy > 0.0001) return true;
+            }
+          }
+          return false;
+        }""",
+        timeout=20_000,
+    )
+
+
+def end(visit: Visit) -> None:
+    visit.room.locator("[data-call] [data-end]").click()
+    visit.room.locator("[data-end-yes]").click()
+    visit.room.wait_for_function("document.querySelector('[data-ended], [data-stage=ended]') !== null")
