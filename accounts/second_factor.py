@@ -90,6 +90,6 @@ def spelled_seed(device: Authenticator, group: int = 4) -> str:
 def qr_svg(text: str) -> str:
     """An inline SVG of a QR code; made here, so the secret in it leaves for nobody's service. Colours come from CSS."""
     svg = segno.make(text, error="m").svg_inline(
-        scale=4, border=3, omitsize=True, svgclass="qr", lineclass="qr-ink", dark=None, light=None
+        scale=4, border=3, omitsize=True, svgclass="qr", lineclass="qr-ink", dark="#000", light=None
     )
     return str(svg)

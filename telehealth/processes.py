@@ -103,6 +103,13 @@ def run_separately(key: Path, crt: Path, ready: Callable[[], None]) -> None:
             _endpoint(key, crt),
             "--server-name",
             "",
+            # Daphne's own log would keep whole addresses, and what staff searched for stands in them.
+            "-v",
+            "0",
+            "--websocket-max-message-size",
+            str(64 * 1024),
+            "--websocket-max-frame-size",
+            str(64 * 1024),
             "telehealth.asgi:application",
         ],
         "worker": [python, "manage.py", "consult_worker"],

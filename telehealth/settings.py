@@ -196,7 +196,8 @@ MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("TELEHEALTH_BEHIND_PROXY", False) else None
 SECURE_HSTS_SECONDS = 0 if DEMO else 31_536_000 * 2
 SECURE_HSTS_INCLUDE_SUBDOMAINS = not DEMO
-SECURE_REFERRER_POLICY = "no-referrer"
+# Nothing to other sites. Not "no-referrer": browsers then send "Origin: null" with forms, and the CSRF check needs it.
+SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {

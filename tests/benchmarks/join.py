@@ -10,7 +10,7 @@ from typing import Any
 from playwright.sync_api import Browser
 
 from tests.benchmarks import bare
-from tests.browser.people import chromium, sign_in, visitor
+from tests.browser.people import chromium, sign_in, until, visitor
 from tests.browser.product import Product, running
 
 RUNS = 7
@@ -78,16 +78,16 @@ def admit(browser: Browser, desk: Any, product: Product, consult: str, cookie: s
     phone.add_cookies([{"name": cookie, "value": secret, "url": product.origin, "secure": True, "httpOnly": True}])
     waiting = phone.new_page()
     waiting.goto(f"{product.origin}/visit/{consult}/")
-    waiting.wait_for_function("document.querySelector('[data-step=waiting] video')?.readyState >= 2")
+    until(waiting, "document.querySelector('[data-step=waiting] video')?.readyState >= 2")
     waiting.evaluate(FIRST_FRAME)
     room = desk.new_page()
     room.goto(f"{product.origin}/consults/{consult}/")
-    room.wait_for_function("document.querySelector('video[data-preview]')?.readyState >= 2")
+    until(room, "document.querySelector('video[data-preview]')?.readyState >= 2")
     room.wait_for_selector("[data-admit]:not([disabled])")
     room.evaluate(CLICK)
     room.wait_for_timeout(1500)
     room.click("[data-admit]:not([disabled])")
-    waiting.wait_for_function("window.firstFrame", timeout=20_000)
+    until(waiting, "window.firstFrame")
     taken = float(waiting.evaluate("window.firstFrame")) - float(room.evaluate("window.clicked"))
     phone.close()
     room.close()

@@ -76,3 +76,12 @@ def sign_in(context: BrowserContext, product: Product, email: str = CLINICIAN) -
 
 def expect_stage(page: Page, stage: str) -> None:
     expect(page.locator(f"[data-stage={stage}]").first).to_be_attached(timeout=15_000)
+
+
+def until(page: Page, question: str, *, seconds: float = 20) -> None:
+    """Ask the page until it says yes. Playwright's own wait needs `eval`, which the product's policy forbids."""
+    for _ in range(int(seconds * 10)):
+        if page.evaluate(question):
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(f"still not so after {seconds} s: {question.strip()}")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser.people import expect_stage
+from tests.browser.people import expect_stage, until
 from tests.browser.product import Product
 
 NAME, BIRTH_DATE = "Maria Gonzalez", "1984-03-17"
@@ -58,7 +58,7 @@ def test_devices(page: Page) -> None:
     if turn_on.is_visible():
         turn_on.click()
     done.wait_for()
-    page.wait_for_function("document.querySelector('[data-step=devices] video')?.readyState >= 2")
+    until(page, "document.querySelector('[data-step=devices] video')?.readyState >= 2")
     done.click()
 
 
@@ -71,7 +71,7 @@ def speak_consent(page: Page, *, seconds: float = 3) -> None:
     page.locator("[data-voice-stop]").wait_for()
     page.wait_for_timeout(seconds * 1000)
     page.locator("[data-voice-stop]").click()
-    page.wait_for_function("document.querySelector('input[name=recording]').value !== ''")
+    until(page, "document.querySelector('input[name=recording]').value !== ''")
 
 
 def agree(page: Page, *, name: str = NAME) -> None:
@@ -107,13 +107,9 @@ def frames(page: Page) -> int:
 def sees_and_hears(page: Page) -> None:
     """Decoded remote frames go up, and what comes in over the call's audio has energy."""
     before = frames(page)
-    page.wait_for_function(
-        """before => document.querySelector('video[data-remote]').getVideoPlaybackQuality()
-        .totalVideoFrames > before + 10""",
-        arg=before,
-        timeout=20_000,
-    )
-    page.wait_for_function(
+    until(page, f"document.querySelector('video[data-remote]').getVideoPlaybackQuality().totalVideoFrames > {before + 10}")
+    until(
+        page,
         """async () => {
           for (const connection of window.connections) {
             for (const entry of (await connection.getStats()).values()) {
@@ -122,11 +118,10 @@ def sees_and_hears(page: Page) -> None:
           }
           return false;
         }""",
-        timeout=20_000,
     )
 
 
 def end(visit: Visit) -> None:
     visit.room.locator("[data-call] [data-end]").click()
     visit.room.locator("[data-end-yes]").click()
-    visit.room.wait_for_function("document.querySelector('[data-ended], [data-stage=ended]') !== null")
+    expect_stage(visit.room, "ended")

@@ -1,0 +1,33 @@
+-- As the owner, after each migration: telehealth-migrate.service does it. Safe to run again.
+-- The application may change rows of every table except the append-only ones, which are known by their triggers.
+BEGIN;
+DO $$
+DECLARE
+    found record;
+BEGIN
+    FOR found IN
+        SELECT c.oid::regclass AS name,
+               EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = c.relname || '_no_change') AS grows_only
+        FROM pg_class c
+        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND pg_get_userbyid(c.relowner) = current_user
+    LOOP
+        EXECUTE format('REVOKE ALL ON %s FROM telehealth_app', found.name);
+        IF found.name = 'django_migrations'::regclass THEN
+            EXECUTE format('GRANT SELECT ON %s TO telehealth_app', found.name);
+        ELSIF found.grows_only THEN
+            EXECUTE format('GRANT SELECT, INSERT ON %s TO telehealth_app', found.name);
+        ELSE
+            EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO telehealth_app', found.name);
+        END IF;
+    END LOOP;
+
+    -- Named, so that a trigger that was renamed or lost stops the update instead of opening the log.
+    IF has_table_privilege('telehealth_app', 'vault_auditentry', 'UPDATE, DELETE, TRUNCATE')
+        OR has_table_privilege('telehealth_app', 'consults_consent', 'UPDATE, DELETE, TRUNCATE')
+        OR has_table_privilege('telehealth_app', 'consults_consentstatement', 'UPDATE, DELETE, TRUNCATE')
+    THEN
+        RAISE EXCEPTION 'The application could rewrite the audit log or consent. Nothing was granted.';
+    END IF;
+END
+$$;
+COMMIT;

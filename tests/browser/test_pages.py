@@ -1,0 +1,169 @@
+"""Every page, looked at as its user does: 360 and 1280 px, light and dark; nothing sticks out, nothing is foreign."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from tests.browser import visit as course
+from tests.browser.people import sign_in, visitor
+from tests.browser.product import OPERATOR, PRIVACY_OFFICER, ROOT, Product
+
+pytestmark = pytest.mark.browser
+
+AXE = (ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text()
+#: set to a folder to keep a picture of every page
+PICTURES = os.environ.get("TELEHEALTH_PICTURES", "")
+SIZES = [(360, 760), (1280, 800)]
+
+
+@pytest.fixture(params=[False, True], ids=["light", "dark"])
+def dark(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+class Watcher:
+    """Notes what a page should not do: errors, refusals of its own policy, requests elsewhere."""
+
+    def __init__(self, context: BrowserContext, origin: str) -> None:
+        self.complaints: list[str] = []
+        self.origin = urlsplit(origin).netloc
+        context.on("console", lambda message: self._said(message.type, message.text))
+        context.on("weberror", lambda error: self.complaints.append(str(error.error)))
+        context.on("request", lambda request: self._asked(request.url))
+
+    def _said(self, kind: str, text: str) -> None:
+        if kind == "error" and "Failed to load resource" not in text:
+            self.complaints.append(text)
+
+    def _asked(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("data", "blob") and parts.netloc != self.origin:
+            self.complaints.append(f"foreign request: {parts.netloc}")
+
+
+def look(page: Page, name: str, dark: bool) -> None:
+    """Both widths: no sideways scrolling, no accessibility fault that axe-core calls serious; a picture if wanted."""
+    for width, height in SIZES:
+        page.set_viewport_size({"width": width, "height": height})
+        page.wait_for_timeout(150)
+        wide = page.evaluate("document.scrollingElement.scrollWidth")
+        if PICTURES:
+            Path(PICTURES).mkdir(parents=True, exist_ok=True)
+            page.screenshot(path=f"{PICTURES}/{name}-{width}-{'dark' if dark else 'light'}.png", full_page=True)
+        assert wide <= width, f"{name} is {wide} px wide at {width}"
+        faults = serious_faults(page)
+        assert not faults, f"{name} at {width}: {faults}"
+
+
+def serious_faults(page: Page) -> list[str]:
+    # Evaluated by the debugger, so the page's own policy, which allows no such script, stays as it is.
+    page.evaluate(f"() => {{ {AXE} }}") if not page.evaluate("typeof window.axe === 'object'") else None
+    found = page.evaluate("axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']})")
+    return [
+        f"{fault['id']}: {fault['nodes'][0]['html'][:160]}"
+        for fault in found["violations"]
+        if fault["impact"] in ("serious", "critical")
+    ]
+
+
+@pytest.fixture
+def watched(running: Product, browser: Browser, dark: bool) -> Callable[[], tuple[BrowserContext, Watcher]]:
+    def make() -> tuple[BrowserContext, Watcher]:
+        context = visitor(browser, dark=dark)
+        return context, Watcher(context, running.origin)
+
+    return make
+
+
+@pytest.mark.parametrize("running", ["embedded"], indirect=True)
+def test_pages_of_a_visit(running: Product, watched: Callable, dark: bool) -> None:
+    desk, desk_watch = watched()
+    page = desk.new_page()
+    page.goto(f"{running.origin}/signin/")
+    look(page, "signin", dark)
+    page = sign_in(desk, running)
+    look(page, "dashboard-empty", dark)
+    page.goto(f"{running.origin}/patients/new/")
+    look(page, "patient-new", dark)
+    page.goto(f"{running.origin}/account/")
+    look(page, "account", dark)
+    visit = course.start(running, page)
+    look(page, "room-new", dark)
+    course.make_link(visit)
+    look(page, "room-invite", dark)
+    phone, phone_watch = watched()
+    guest = phone.new_page()
+    guest.goto(visit.link)
+    guest.get_by_role("button", name="Start").wait_for()
+    look(guest, "invited", dark)
+    guest.get_by_role("button", name="Start").click()
+    guest.wait_for_url("**/visit/*/")
+    look(guest, "identity", dark)
+    course.confirm_identity(guest)
+    course.expect_stage(guest, "devices")
+    look(guest, "devices", dark)
+    course.test_devices(guest)
+    course.expect_stage(guest, "consent")
+    look(guest, "consent", dark)
+    course.agree(guest)
+    look(guest, "waiting", dark)
+    look(page, "room-waiting", dark)
+    board = desk.new_page()
+    board.goto(f"{running.origin}/")
+    board.locator("[data-lists] form").first.wait_for()
+    look(board, "dashboard-waiting", dark)
+    board.close()
+    page.set_viewport_size({"width": 1280, "height": 800})
+    course.admit(visit, guest)
+    course.sees_and_hears(page)
+    look(guest, "call-patient", dark)
+    look(page, "call-clinician", dark)
+    guest.locator("[data-panel-toggle]").click()
+    look(guest, "call-patient-panel", dark)
+    page.locator("[data-panel-toggle]").click()
+    look(page, "call-clinician-panel", dark)
+    course.end(visit)
+    look(page, "ended-clinician", dark)
+    course.expect_stage(guest, "ended")
+    look(guest, "ended-patient", dark)
+    record = desk.new_page()
+    record.goto(f"{running.origin}/")
+    look(record, "dashboard-done", dark)
+    assert desk_watch.complaints == []
+    assert phone_watch.complaints == []
+
+
+@pytest.mark.parametrize("running", ["embedded"], indirect=True)
+def test_pages_of_the_privacy_officer_and_the_operator(running: Product, watched: Callable, dark: bool) -> None:
+    for email, paths in {
+        PRIVACY_OFFICER: ("", "vault/auditentry/", "consults/consent/", "consults/consentstatement/add/"),
+        OPERATOR: ("", "accounts/user/", "accounts/user/add/", "consults/consult/"),
+    }.items():
+        context, watch = watched()
+        page = sign_in(context, running, email)
+        for path in paths:
+            page.goto(f"{running.origin}/admin/{path}")
+            look(page, f"admin-{path.strip('/').replace('/', '-') or 'index'}-{email.partition('@')[0]}", dark)
+        assert watch.complaints == []
+
+
+@pytest.mark.parametrize("running", ["embedded"], indirect=True)
+def test_pages_for_strangers(running: Product, watched: Callable, dark: bool) -> None:
+    context, watch = watched()
+    page = context.new_page()
+    for name, path in {
+        "no-such-page": "/nowhere/",
+        "join-without-link": "/join/",
+        "join-bad-link": "/join/#not-a-token",
+        "visit-without-seat": "/visit/7b0b29d4-2c35-4b4f-9f0a-0d6d3a8a9d11/",
+        "activate": "/activate/#not-a-token",
+    }.items():
+        page.goto("about:blank")
+        page.goto(running.origin + path)
+        page.wait_for_timeout(300)
+        look(page, name, dark)
+    assert watch.complaints == []
