@@ -15,12 +15,12 @@ def _page(request: HttpRequest, status: int, title: str, text: str) -> HttpRespo
     return render(request, "error.html", {"title": title, "text": text}, status=status)
 
 
-def bad_request(request: HttpRequest, _exception: Exception) -> HttpResponse:
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _page(request, 400, "That did not work", "The request was not understood. Go back and try again.")
 
 
-def forbidden(request: HttpRequest, _exception: Exception) -> HttpResponse:
-    return not_found(request, _exception)
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return not_found(request, exception)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
@@ -28,7 +28,7 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     return _page(request, 403, "Please repeat that", text)
 
 
-def not_found(request: HttpRequest, _exception: Exception) -> HttpResponse:
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     text = "There is no such page, or it is not yours to see. Check the address or go back to the start."
     return _page(request, 404, "Nothing here", text)
 

@@ -173,7 +173,7 @@ def test_the_invite_goes_out_by_mail_and_opens(running: Product, browser: Browse
     visit.link = next(word for word in text.split() if word.startswith(running.origin))
     page = course.open_link(visit, visitor(browser, width=390, height=800))
     assert "#" not in page.url
-    course.expect_stage(page, "identity")
+    expect(page.get_by_label("Your full name")).to_be_visible()
     again = visitor(browser).new_page()
     again.goto(visit.link)
     expect(again.get_by_role("main")).to_contain_text("link")

@@ -53,8 +53,9 @@ def confirm_identity(page: Page, *, name: str = NAME, birth_date: str = BIRTH_DA
 
 def test_devices(page: Page) -> None:
     expect_stage(page, "devices")
+    # A browser that gave its permission before is not asked again: the test then starts by itself.
+    page.locator("[data-turn-on]:visible, [data-devices-done]:visible").first.wait_for()
     turn_on, done = page.locator("[data-step=devices] [data-turn-on]"), page.locator("[data-devices-done]")
-    turn_on.or_(done).first.wait_for()
     if turn_on.is_visible():
         turn_on.click()
     done.wait_for()

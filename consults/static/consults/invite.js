@@ -17,6 +17,9 @@ export function bindInvite(changed) {
     if (!answer) return;
     fresh.replaceChildren(fragment(answer.html));
     revoke.hidden = false;
+    // From here on copying is what comes next.
+    make.classList.remove("button-primary");
+    say(find("[data-word]", HTMLElement, make), "Make a new link");
     bindCopy(fresh, word);
     await changed();
   });
@@ -52,6 +55,12 @@ export function bindInvite(changed) {
     error.textContent = answer.error;
     return null;
   }
+}
+
+/** A link that was opened or taken back is of no more use to anybody: it goes from the page. */
+export function forgetLink() {
+  const panel = find("[data-invite-panel]", HTMLElement);
+  if (!panel.querySelector("[data-link-out]")) find("[data-invite-fresh]", HTMLElement, panel).replaceChildren();
 }
 
 /**

@@ -4,12 +4,9 @@ import { localise } from "./clock.js";
 import { fact, find, fragment } from "./dom.js";
 import { post } from "./server.js";
 
-const token = location.hash.slice(1);
-history.replaceState(null, "", location.pathname);
-
+let token = "";
 const form = find("#redeem", HTMLFormElement);
 const invited = find("[data-invited]", HTMLElement);
-const looking = find("[data-looking]", HTMLElement);
 const noToken = find("[data-no-token]", HTMLElement);
 const noServer = find("[data-no-server]", HTMLElement);
 
@@ -19,17 +16,22 @@ form.addEventListener("submit", () => {
 });
 find("[data-again]", HTMLButtonElement).addEventListener("click", () => void look());
 // A second link opened in this tab changes only the fragment: the browser loads nothing by itself.
-window.addEventListener("hashchange", () => location.reload());
+window.addEventListener("hashchange", take);
+take();
 
-if (token) void look();
-else noToken.hidden = false;
+function take() {
+  token = location.hash.slice(1);
+  history.replaceState(null, "", location.pathname);
+  noToken.hidden = token !== "";
+  if (token) void look();
+}
 
 async function look() {
   noServer.hidden = true;
-  looking.hidden = false;
+  invited.hidden = false;
   const answer = await post(fact(form, "look"), { token });
   if (answer.status === 0 || answer.status >= 500) {
-    looking.hidden = true;
+    invited.hidden = true;
     noServer.hidden = false;
     focusHeading(noServer);
     return;

@@ -8,7 +8,7 @@ import { CallView } from "./callview.js";
 import { localise } from "./clock.js";
 import { Devices } from "./devices.js";
 import { all, dialogOpens, fact, find, fragment, hear, refill, say } from "./dom.js";
-import { bindInvite } from "./invite.js";
+import { bindInvite, forgetLink } from "./invite.js";
 import { draw, Level } from "./level.js";
 import { watch } from "./lifeline.js";
 import { bindNote } from "./note.js";
@@ -112,6 +112,7 @@ async function refreshStatus() {
     content.append(...fresh.childNodes);
     refill(slot, content);
   }
+  forgetLink();
 }
 
 function bindOwn() {

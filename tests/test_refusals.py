@@ -1,0 +1,406 @@
+"""Who is refused where: every address of the product, every stranger, every method.
+
+The expectations below name everybody who may; all others are refused. An address that is not named fails a test, so
+a new one cannot go without a decision.
+"""
+
+import re
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.urls import reverse
+
+from accounts.models import Clinic, User
+from consults import consent, seats, voice
+from tests.cast import MARIA, Browser, bring_to, person, sign_in, type_password
+from tests.urls import every_route, fill_in
+
+METHODS = ("get", "head", "post", "put", "patch", "delete", "options")
+REFUSALS = {401, 403, 404, 405}
+
+EVERYBODY = {"everybody"}
+STAFF = {"clinician", "colleague", "outsider", "officer", "operator"}
+CLINICIANS = {"clinician", "colleague", "outsider"}
+OF_THE_CLINIC = {"clinician", "colleague"}
+HERS = {"clinician"}
+SEAT = {"seat"}
+OFFICE = {"officer", "operator"}
+
+MAY = {
+    "dashboard": CLINICIANS,
+    "dashboard-lists": CLINICIANS,
+    "patient-search": CLINICIANS,
+    "patient-new": CLINICIANS,
+    "patient": OF_THE_CLINIC,
+    "reveal": HERS,
+    "consult-start": OF_THE_CLINIC,
+    "room": HERS,
+    "room-status": HERS,
+    "invite": HERS,
+    "invite-mail": HERS,
+    "invite-revoke": HERS,
+    "admit": HERS,
+    "end": HERS,
+    "note": HERS,
+    "recording": HERS,
+    "visit": SEAT,
+    "identity": SEAT,
+    "devices": SEAT,
+    "consent": SEAT,
+    "withdraw": SEAT,
+    "account": STAFF,
+    "confirm": STAFF,
+    "change-password": STAFF,
+    "recovery-codes": STAFF,
+    "join": EVERYBODY,
+    "join-look": EVERYBODY,
+    "join-redeem": EVERYBODY,
+    "signin": EVERYBODY,
+    "signin-code": EVERYBODY,
+    "enrol": EVERYBODY,
+    "signout": EVERYBODY,
+    "activate": EVERYBODY,
+    "healthz": EVERYBODY,
+    "admin:index": OFFICE,
+    "admin:login": EVERYBODY,  # leads to our own sign-in
+    "admin:logout": OFFICE,
+    "admin:password_change": OFFICE,
+    "admin:password_change_done": OFFICE,
+    "admin:autocomplete": OFFICE,
+    "admin:jsi18n": OFFICE,
+    "admin:view_on_site": OFFICE,
+    "admin:app_list": OFFICE,
+}
+#: the admin's pages by model: who may look at the list and at one, who may add; nobody removes anything
+ADMIN_MAY_LOOK = {
+    "consults_consult": OFFICE,
+    "consults_consent": {"officer"},
+    "consults_consentstatement": OFFICE,
+    "vault_auditentry": {"officer"},
+    "accounts_clinic": OFFICE,
+    "accounts_user": OFFICE,
+    "auth_group": set(),
+}
+ADMIN_MAY_ADD = {"consults_consentstatement": {"officer"}, "accounts_user": {"operator"}}
+#: allowed in, and still nothing there: Django's machinery that no page of ours uses
+UNUSED = {"admin:autocomplete", "admin:view_on_site"}
+
+ROUTES = sorted({(name, route) for name, route in every_route()})
+
+
+def _may(name):
+    if name in MAY:
+        return MAY[name]
+    if name == "admin:None":  # redirects to a page of the admin, or its catch-all
+        return OFFICE
+    model, _, page = name.removeprefix("admin:").rpartition("_")
+    if page == "delete":
+        return set()
+    return ADMIN_MAY_ADD.get(model, set()) if page == "add" else ADMIN_MAY_LOOK[model]
+
+
+def test_every_address_is_decided():
+    undecided = []
+    for name, _ in ROUTES:
+        try:
+            _may(name)
+        except KeyError:
+            undecided.append(name)
+    assert undecided == [], "say in MAY who may open these"
+
+
+def test_no_decision_is_about_an_address_that_is_gone():
+    names = {name for name, _ in ROUTES}
+    assert set(MAY) <= names
+    assert {f"admin:{model}_changelist" for model in ADMIN_MAY_LOOK} <= names
+
+
+@pytest.fixture
+def scene(cast):
+    """Maria waits for her clinician; everybody else stands by with a browser each."""
+    return Scene(cast)
+
+
+class Scene:
+    def __init__(self, cast):
+        self.cast = cast
+        tested = bring_to("tested", cast.clinician, cast.patient)
+        self.recording = voice.keep(tested.seat, b"OggS", seconds=2)
+        self.visit = tested
+        _wait(tested)
+        self.others_visit = bring_to("waiting", cast.colleague, cast.colleagues_patient)
+        self.browsers = {name: sign_in(user) for name, user in cast.staff.items()}
+        self.browsers |= {
+            "nobody": Browser(),
+            "half signed in": type_password(cast.clinician),
+            "seat": self.visit.browser(),
+            "seat elsewhere": self._seat_elsewhere(),
+            "seat given up": self._seat_given_up(),
+        }
+
+    def _seat_elsewhere(self):
+        """Another patient, who also tries her own secret under the name of this consult's cookie."""
+        browser = self.others_visit.browser()
+        browser.cookies[seats.cookie_name(self.visit.consult.id)] = self.others_visit.secret
+        return browser
+
+    def _seat_given_up(self):
+        """The browser that had a seat in this consult before a newer invite was used."""
+        consult, old = self.visit.consult, bring_to("seated", self.cast.clinician, self.cast.patient)
+        type(old.seat).objects.filter(pk=old.seat.pk).update(consult=consult, left_at=old.seat.joined_at)
+        browser = Browser()
+        browser.cookies[seats.cookie_name(consult.id)] = old.secret
+        return browser
+
+    def path(self, route, **other):
+        ids = {
+            "consult_id": self.visit.consult.id,
+            "patient_id": self.cast.patient.id,
+            "recording_id": self.recording.pk,
+            "object_id": self._object_id(route),
+        }
+        return fill_in(route, **{**ids, **other})
+
+    def _object_id(self, route):
+        rows = {
+            "/consult/": self.visit.consult,
+            "/consent/": self.visit.consult.consents.get(),
+            "/user/": self.cast.clinician,
+            "/clinic/": self.cast.clinic,
+        }
+        return next((row.pk for part, row in rows.items() if part in route), 1)
+
+    @property
+    def bodies(self):
+        """What each form wants, so that a missing check would really do something."""
+        words = consent.digest_of(consent.statement_for(self.visit.consult, "video_visit"))
+        identity = {"name": MARIA["name"], "birth_date": MARIA["birth_date"]}
+        return {
+            "consult-start": {"patient": str(self.cast.patient.id)},
+            "reveal": {"fields": ["phone"], "purpose": "treat"},
+            "note": {"text": "a stranger's note"},
+            "identity": identity,
+            "devices": {"camera": "on"},
+            "consent": {"shown": words, "name": MARIA["name"], "agree": "on"},
+            "patient-new": {"name": "New Person", "birth_date": "1990-01-01"},
+            "patient-search": {"q": "quixplotz"},
+        }
+
+    def ask(self, who, method, name, path):
+        data = self.bodies.get(name, {}) if method == "post" else None
+        return getattr(self.browsers[who], method)(path, data)
+
+
+def _wait(tested):
+    from consults import visit
+    from tests.cast import agree
+
+    agree(tested)
+    visit.wait(tested.seat, source="test")
+
+
+def _is_refusal(answer):
+    if answer.status_code in REFUSALS:
+        return True
+    to = answer.headers.get("Location", "")
+    return answer.status_code == 302 and to.startswith(("/signin/", "/admin/login/"))
+
+
+WATCHED = ("consults_consult", "consults_participant", "consults_invitation", "consults_consent", "consults_note")
+WATCHED += ("vault_patient", "consults_invitationmail", "consults_consentstatement", "accounts_user", "accounts_clinic")
+
+
+def _state():
+    rows = []
+    with connection.cursor() as cursor:
+        for table in WATCHED:
+            cursor.execute(f"SELECT * FROM {table}")
+            rows.append(sorted(map(str, cursor.fetchall())))
+    return rows
+
+
+@pytest.mark.parametrize(("name", "route"), ROUTES, ids=[f"{n} {r}" for n, r in ROUTES])
+def test_strangers_are_refused_and_change_nothing(scene, name, route):
+    may, path, before = _may(name), scene.path(route), _state()
+    if may == EVERYBODY:
+        return
+    let_in = [
+        (who, method, answer.status_code, answer.headers.get("Location"))
+        for who in scene.browsers
+        if who not in may
+        for method in METHODS
+        if not _is_refusal(answer := scene.ask(who, method, name, path))
+    ]
+    assert let_in == []
+    assert _state() == before
+
+
+@pytest.mark.parametrize(("name", "route"), ROUTES, ids=[f"{n} {r}" for n, r in ROUTES])
+def test_whoever_may_is_let_in(scene, name, route):
+    """Else the test above would pass with every door walled up."""
+    if name in UNUSED or "None" in name:
+        return
+    route = route.replace("<path:object_id>", "<object_id>")
+    path = scene.path(route)
+    if name.startswith("admin:vault_auditentry") or name.startswith("admin:consults_consentstatement"):
+        model = {"v": "vault.AuditEntry", "c": "consults.ConsentStatement"}[name[6]]
+        from django.apps import apps
+
+        rows = apps.get_model(model).objects
+        own = rows.filter(clinic_id=scene.cast.clinic.id) if name[6] == "v" else rows.all()
+        path = scene.path(route, object_id=own.first().pk)
+    for who in _may(name) - EVERYBODY:
+        answers = [scene.ask(who, method, name, path) for method in ("get", "post")]
+        assert not all(_is_refusal(a) for a in answers), (who, [a.status_code for a in answers])
+        assert all(a.status_code < 500 for a in answers)
+
+
+
+
+
+@pytest.mark.parametrize("name", sorted(n for n, who in MAY.items() if who == EVERYBODY))
+def test_open_addresses_give_strangers_nothing(scene, name):
+    """Open to everybody: a form, a word, never data, and no change without its secret."""
+    before = _state()
+    for who in ("nobody", "half signed in", "seat elsewhere"):
+        for method in METHODS:
+            answer = scene.ask(who, method, name, reverse(name))
+            assert answer.status_code < 500
+            text = answer.content.decode()
+            assert "M. Q." not in text
+            assert cast_names(scene).isdisjoint(text.split())
+    assert _state() == before
+
+
+def cast_names(scene):
+    return {scene.visit.consult.clinician.name, "Quixplotz", scene.cast.clinician.email}
+
+
+# -- missing and forbidden look alike ----------------------------------------------------------------------
+
+
+def _bytes_of(answer):
+    text = re.sub(rb'(csrfmiddlewaretoken" value=")\w+', rb"\1", answer.content)
+    return answer.status_code, re.sub(rb"[0-9a-f]{8}-[0-9a-f-]{27}", b"ID", text)
+
+
+OBJECTS = sorted((n, r) for n, r in ROUTES if "_id>" in r and not n.startswith("admin"))
+
+
+@pytest.mark.parametrize(("name", "route"), OBJECTS, ids=[n for n, _ in OBJECTS])
+def test_forbidden_looks_like_missing(scene, name, route):
+    missing = {k: "11111111-1111-4111-8111-111111111111" for k in ("consult_id", "patient_id")}
+    # A colleague may open the masked record, so the refused reveal may say what to do.
+    strangers = set(scene.browsers) - _may(name) - ({"colleague"} if name == "reveal" else set())
+    for who in strangers:
+        for method in ("get", "post"):
+            here = scene.ask(who, method, name, scene.path(route))
+            nowhere = scene.ask(who, method, name, scene.path(route, **missing))
+            assert _bytes_of(here) == _bytes_of(nowhere), (who, method)
+
+
+def test_a_recording_is_found_in_its_own_consult_only(scene):
+    """An own consult's address does not lead to another's recording."""
+    own = bring_to("waiting", scene.cast.clinician, scene.cast.patient)
+    others = voice.keep(scene.others_visit.seat, b"OggS", seconds=2)
+    browser = scene.browsers["clinician"]
+    assert browser.get(reverse("recording", args=[scene.visit.consult.id, scene.recording.pk])).content == b"OggS"
+    for recording in (others, scene.recording):
+        assert browser.get(reverse("recording", args=[own.consult.id, recording.pk])).status_code == 404
+
+
+def test_a_refusal_of_somebody_signed_in_is_in_the_log(scene):
+    from vault.models import AuditEntry
+
+    scene.browsers["colleague"].get(scene.path("/consults/<uuid:consult_id>/"))
+    entry = AuditEntry.objects.get(action="access.denied")
+    assert (entry.person, entry.outcome) == (str(scene.cast.colleague.pk), "refused")
+
+
+# -- another clinic's office -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def other_office(scene):
+    """A privacy officer and an operator of the other clinic."""
+    clinic = Clinic.objects.get(pk=scene.cast.other_clinic.pk)
+    return [
+        sign_in(person(clinic, f"other-{role}", role)) for role in (User.Role.PRIVACY_OFFICER, User.Role.OPERATOR)
+    ]
+
+
+ONES = sorted((n, r) for n, r in ROUTES if n.endswith(("_change", "_history")) and "consentstatement" not in n)
+
+
+@pytest.mark.parametrize(("name", "route"), ONES, ids=[n for n, _ in ONES])
+def test_another_clinics_office_finds_nothing(scene, other_office, name, route):
+    from vault.models import AuditEntry
+
+    path = scene.path(route)
+    if "auditentry" in name:
+        path = scene.path(route, object_id=AuditEntry.objects.filter(clinic_id=scene.cast.clinic.id).first().pk)
+    before = _state()
+    for browser in other_office:
+        for method in ("get", "post"):
+            answer = getattr(browser, method)(path)
+            # Django's admin answers "no such object" by a redirect to its first page.
+            assert answer.status_code in (302, 403, 404)
+            assert answer.status_code != 302 or answer.headers["Location"] == "/admin/"
+    assert _state() == before
+
+
+@pytest.mark.parametrize("model", sorted(ADMIN_MAY_LOOK))
+def test_another_clinics_office_sees_an_empty_list(scene, other_office, model):
+    for browser in other_office:
+        answer = browser.get(reverse(f"admin:{model}_changelist"))
+        text = answer.content.decode()
+        for secret in (scene.cast.clinician.email, scene.cast.patient.record_number, "M. Q.", "Harbour Practice"):
+            assert secret not in text
+
+
+def test_nobody_removes_anything_in_the_admin(scene):
+    before = _state()
+    for who in ("officer", "operator"):
+        for model in ADMIN_MAY_LOOK:
+            data = {"action": "delete_selected", "_selected_action": [str(scene.cast.clinician.pk)], "post": "yes"}
+            scene.browsers[who].post(reverse(f"admin:{model}_changelist"), data)
+    assert _state() == before
+
+
+def test_nobody_changes_her_own_role_or_clinic(scene):
+    browser, user = scene.browsers["operator"], scene.cast.operator
+    path = reverse("admin:accounts_user_change", args=[user.pk])
+    browser.post(path, {"name": "x", "email": user.email, "role": "privacy_officer", "is_active": "on"})
+    user.refresh_from_db()
+    assert user.role == User.Role.OPERATOR
+
+
+def test_fields_that_no_form_has_are_not_taken(scene):
+    """Mass assignment: clinic, password and the like cannot be posted into an account."""
+    target = scene.cast.clinician
+    path = reverse("admin:accounts_user_change", args=[target.pk])
+    posted = {"name": "Renamed", "email": target.email, "role": "clinician", "is_active": "on"}
+    extra = {"clinic": str(scene.cast.other_clinic.pk), "password": "x", "id": str(scene.cast.operator.pk)}
+    scene.browsers["operator"].post(path, {**posted, **extra, "activation_digest": "x"})
+    before = (target.password, target.clinic_id, "")
+    target.refresh_from_db()
+    assert target.name == "Renamed"
+    assert (target.password, target.clinic_id, target.activation_digest) == before
+
+
+def test_half_a_sign_in_opens_nothing_at_all(cast):
+    """The walk of every address with the password alone: what it gets is what nobody gets."""
+    half, nobody = type_password(cast.clinician), Browser()
+    opened = []
+    for name, route in ROUTES:
+        for method in ("get", "post"):
+            with_password = getattr(half, method)(fill_in(route))
+            without = getattr(nobody, method)(fill_in(route))
+            same = with_password.status_code == without.status_code
+            if not same and name not in ("signin-code", "enrol", "signin"):
+                opened.append((name, method, with_password.status_code))
+            if name == "signout":
+                half = type_password(cast.clinician)
+    assert opened == []
+    assert settings.SESSION_COOKIE_NAME in half.cookies
