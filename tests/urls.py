@@ -15,7 +15,7 @@ SAMPLES = {
     "recording_id": "1",
     "object_id": "1",
     "content_type_id": "1",
-    "app_label": "vault",
+    "app_label": "consults",
     "url": "nowhere/at/all",
 }
 

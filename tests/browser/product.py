@@ -12,7 +12,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ class Product:
     database_url: str
     #: what its mail server got, where it has one (tests.browser.postbox)
     letters: Any = None
+    #: cookies of people who signed in already, by e-mail
+    sessions: dict[str, list[Any]] = field(default_factory=dict)
 
     @property
     def password(self) -> str:

@@ -14,10 +14,18 @@ from tests.browser.product import CLINICIAN, Product
 pytestmark = pytest.mark.browser
 
 #: what the record of the patient holds in clear, in the forms in which it could leak
-CANARIES = ["Maria Gonzalez", "Gonzalez", "79460142", "maria.gonzalez@mail.example", "QQ123456C", "Mill Lane", "salbutamol"]
+CANARIES = [
+    "Maria Gonzalez",
+    "Gonzalez",
+    "79460142",
+    "maria.gonzalez@mail.example",
+    "QQ123456C",
+    "Mill Lane",
+    "salbutamol",
+]
 NOTE = "Peak flow improved; continue inhaler as before"
 
-EVIDENCE = f"""
+EVIDENCE = """
 import base64
 from consults.models import Consent, Consult, QualitySample, VoiceRecording
 from vault import patients
@@ -25,13 +33,13 @@ from vault.models import AuditEntry
 consult = Consult.objects.select_related("patient").get(pk="CONSULT")
 recording = VoiceRecording.objects.get(participant__consult=consult)
 sound = patients.unseal(consult.patient, "consent_voice", recording.sound)
-answer = {{
+answer = {
     "actions": list(AuditEntry.objects.filter(consult=str(consult.pk)).order_by("id").values_list("action", "role")),
     "signed_in": AuditEntry.objects.filter(action="signin", person=str(consult.clinician_id)).count(),
     "consents": list(Consent.objects.filter(consult=consult).values_list("act", "method")),
     "samples": list(QualitySample.objects.filter(consult=consult).values_list("participant__role", "kbit_in")),
     "sound": base64.b64encode(sound).decode(),
-}}
+}
 """
 
 

@@ -53,11 +53,8 @@ def confirm_identity(page: Page, *, name: str = NAME, birth_date: str = BIRTH_DA
 
 def test_devices(page: Page) -> None:
     expect_stage(page, "devices")
-    # A browser that gave its permission before is not asked again: the test then starts by itself.
-    page.locator("[data-turn-on]:visible, [data-devices-done]:visible").first.wait_for()
-    turn_on, done = page.locator("[data-step=devices] [data-turn-on]"), page.locator("[data-devices-done]")
-    if turn_on.is_visible():
-        turn_on.click()
+    # These browsers have given their permission, so the test starts by itself.
+    done = page.locator("[data-devices-done]")
     done.wait_for()
     until(page, "document.querySelector('[data-step=devices] video')?.readyState >= 2")
     done.click()
@@ -108,13 +105,16 @@ def frames(page: Page) -> int:
 def sees_and_hears(page: Page) -> None:
     """Decoded remote frames go up, and what comes in over the call's audio has energy."""
     before = frames(page)
-    until(page, f"document.querySelector('video[data-remote]').getVideoPlaybackQuality().totalVideoFrames > {before + 10}")
+    until(
+        page, f"document.querySelector('video[data-remote]').getVideoPlaybackQuality().totalVideoFrames > {before + 10}"
+    )
     until(
         page,
         """async () => {
           for (const connection of window.connections) {
             for (const entry of (await connection.getStats()).values()) {
-              if (entry.type === "inbound-rtp" && entry.kind === "audio" && entry.totalAudioEnergy > 0.0001) return true;
+              const heard = entry.type === "inbound-rtp" && entry.kind === "audio";
+              if (heard && entry.totalAudioEnergy > 0.0001) return true;
             }
           }
           return false;

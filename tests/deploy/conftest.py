@@ -118,7 +118,8 @@ def nginx_conf(server: Server) -> Path:
         f"  {kind}_temp_path {server.folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
     conf.write_text(
-        f"{'user root;' if os.geteuid() == 0 else ''}\ndaemon off;\nworker_processes 1;\npid {server.folder}/nginx.pid;\n"
+        f"{'user root;' if os.geteuid() == 0 else ''}\ndaemon off;\nworker_processes 1;\n"
+        f"pid {server.folder}/nginx.pid;\n"
         f"error_log {log}/error.log;\nevents {{ worker_connections 512; }}\nhttp {{\n"
         "  sendfile on; tcp_nopush on; include /etc/nginx/mime.types; default_type application/octet-stream;\n"
         "  ssl_protocols TLSv1 TLSv1.1 TLSv1.2 TLSv1.3; ssl_prefer_server_ciphers on; gzip on;\n"
@@ -131,8 +132,8 @@ def _start(server: Server) -> None:
     for name in server.services:
         server.start(name)
     server.start_program("nginx", "nginx", "-c", str(nginx_conf(server)), "-p", str(server.folder))
-    until(lambda: _is_ready(server), said=lambda: "".join(server.log(name) for name in server.running))
-    until(lambda: "the worker is ready" in server.log("telehealth-worker.service"))
+    until(lambda: _is_ready(server), within=90, said=lambda: "".join(server.log(name) for name in server.running))
+    until(lambda: "the worker is ready" in server.log("telehealth-worker.service"), within=60)
 
 
 def _is_ready(server: Server) -> bool:

@@ -95,9 +95,7 @@ class Box:
     def script(self, name: str, *arguments: str, **environment: str) -> str:
         """Run one of deploy/bin; gives what it said."""
         command = [str(self.path(f"opt/telehealth/deploy/bin/{name}")), *arguments]
-        done = subprocess.run(
-            command, env=self.environment(**environment), capture_output=True, text=True, timeout=60
-        )
+        done = subprocess.run(command, env=self.environment(**environment), capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, f"{name}: {done.stdout}{done.stderr}"
         return done.stdout
 

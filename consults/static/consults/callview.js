@@ -140,11 +140,12 @@ export class CallView {
         ? "There is no consent now, so the call is closed. It opens again as soon as the patient agrees on her page."
         : "The call is closed.";
     }
-    if (this.connection === "connected" || this.connection === "interrupted") {
+    const here = !state || (clinician ? state.patient_here : state.clinician_here);
+    if (this.connection === "connected" || (this.connection === "interrupted" && here)) {
       if (this.theirs.camera || this.theirs.screen) return "";
       return this.theirs.microphone ? `${other} has the camera off. You can talk.` : `${other} has camera and microphone off.`;
     }
-    if (state && !(clinician ? state.patient_here : state.clinician_here)) {
+    if (!here) {
       return clinician
         ? `${other} is not connected now. The call opens by itself when she is back; if she does not come, call her.`
         : `${other} is not connected now. Stay here: the call opens by itself.`;

@@ -19,6 +19,7 @@ export class OwnMedia extends EventTarget {
     /** @type {MediaStreamTrack | null} */
     this.screen = null;
     this.gate = false;
+    this.ended = false;
     /** @type {(MediaStreamTrack | null)[]} */
     this.sent = [];
     devices.addEventListener("change", () => this.#apply());
@@ -39,6 +40,13 @@ export class OwnMedia extends EventTarget {
     this.gate = open;
     if (!open) this.stopScreen();
     this.tell();
+  }
+
+  /** The call is over: whatever happens to the devices now concerns nobody else. */
+  end() {
+    this.ended = true;
+    this.gate = false;
+    this.stopScreen();
   }
 
   /** Throws when the person chose nothing to share. */
@@ -73,7 +81,8 @@ export class OwnMedia extends EventTarget {
 
   #apply() {
     const tracks = [this.picture, this.devices.microphone];
-    if (tracks.some((track, index) => track !== this.sent[index]) || this.sent.length === 0) {
+    const news = tracks.some((track, index) => track !== this.sent[index]) || this.sent.length === 0;
+    if (news && !this.ended) {
       this.sent = tracks;
       this.call.setStream(new MediaStream(tracks.filter((track) => track !== null)));
     }

@@ -159,10 +159,10 @@ function bindEnd() {
 
 /** Nothing runs on: not the call, not the camera. */
 function finish() {
+  media.end();
   call.close();
   monitor.close();
   wire.close();
-  media.stopScreen();
   devices.close();
 }
 

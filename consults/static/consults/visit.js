@@ -101,10 +101,10 @@ function showPlace(state) {
 /** Nothing runs on: not the call, not the camera. */
 function finish() {
   over = true;
+  media.end();
   call.close();
   monitor.close();
   wire.close();
-  media.stopScreen();
   devices.close();
 }
 
