@@ -73,7 +73,7 @@ def give(seat: Participant, *, shown: str, typed_name: str, recording: VoiceReco
     """Record consent. `shown`: the digest of the words the page showed, which must be the words in force."""
     consult = Consult.objects.select_for_update().select_related("patient").get(pk=seat.consult_id)
     statement = statement_for(consult, "video_visit")
-    if consult.is_over or seat.identity_confirmed_at is None:
+    if consult.is_over or seat.identity_confirmed_at is None or seat.devices is None:
         raise NotConsented("This visit is not open for consent. Please call your clinic.")
     if shown != digest_of(statement):
         raise NotConsented("The text was renewed while you were reading. Please read it again.")

@@ -46,7 +46,7 @@ def send(mail_id: int) -> None:
         mail = (
             InvitationMail.objects.select_for_update()
             .select_related("invitation__consult__patient")
-            .filter(pk=mail_id, sent_at=None, failures__lt=GIVE_UP_AFTER)
+            .filter(pk=mail_id, sent_at=None, failures__lt=GIVE_UP_AFTER, invitation__revoked_at=None)
             .first()
         )
         if mail is None:

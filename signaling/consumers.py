@@ -138,7 +138,7 @@ class VisitConsumer(Watched):
         assert self.visitor is not None  # noqa: S101  (accepted sockets have a visitor)
         self.tab = hello.tab
         self.connection = await presence.arrive_async(self.visitor, hello.tab)
-        await self.look_again()
+        await self.look()
 
     async def describe(self, frame: protocol.Description) -> None:
         sdp.check_description(frame.sdp, frame.leg)
@@ -208,7 +208,7 @@ class VisitConsumer(Watched):
 
     async def consult_changed(self, _event: dict[str, Any]) -> None:
         if self.connection and not self.closing:
-            await self.look_again()
+            await self.look()
 
     async def relay_frame(self, event: dict[str, Any]) -> None:
         """A frame from the other side, if the gate is still open and the other side's page is the one we know."""
@@ -216,7 +216,7 @@ class VisitConsumer(Watched):
             return
         if event["tab"] != self.peer:
             # The other side's page is newer than what this socket knows: look, so that the tab comes first.
-            await self.look_again()
+            await self.look()
         if self.view.gate_open and event["tab"] == self.peer:
             await self.send(text_data=event["text"])
 
@@ -227,6 +227,7 @@ class VisitConsumer(Watched):
     # -- what stands in the database -------------------------------------------------------------------
 
     async def look_again(self) -> None:
+        """By the clock: may this socket still be here at all? Then what a hint would have told."""
         if self.closing:
             return
         visitor = await entry.visitor_async(self.scope, self.consult_id, self.role)
@@ -237,13 +238,23 @@ class VisitConsumer(Watched):
             if time.monotonic() - self.opened > HELLO_WITHIN:
                 await self.shut(BAD_FRAME)
             return
-        if not await presence.still_seated_async(visitor.participant.id, self.connection):
-            await self.shut(REPLACED)
-            return
-        self.view = await presence.look_async(self.consult_id)
-        await self.tell_state(self.view, visitor)
+        await presence.seen_async(visitor.participant, self.connection)
+        await self.look()
 
-    async def tell_state(self, view: View, visitor: Visitor) -> None:
+    async def look(self) -> None:
+        view = await presence.look_async(self.consult_id)
+        if self.closing or self.visitor is None:
+            return
+        own = view.clinician_seat if self.role == Participant.Role.CLINICIAN else view.seat
+        if own is None or own.id != self.visitor.participant.id:
+            await self.shut(NOT_ALLOWED)
+        elif own.connection != self.connection:
+            await self.shut(REPLACED)
+        else:
+            self.view = view
+            await self.tell_state(view, own)
+
+    async def tell_state(self, view: View, own: Participant) -> None:
         gate = view.gate_open
         other = view.seat if self.role == Participant.Role.CLINICIAN else view.clinician_seat
         self.peer = presence.tab_of(other) if gate else ""
@@ -260,7 +271,9 @@ class VisitConsumer(Watched):
         }
         if state != self.sent_state:
             self.sent_state = state
-            servers = ice.servers(str(visitor.participant.id)) if gate else []
+            # A clinician may gather before she admits; a waiting patient gets no credentials.
+            early = self.role == Participant.Role.CLINICIAN and not view.consult.is_over
+            servers = ice.servers(str(own.id)) if gate or early else []
             await self.send_frame({**state, "ice": servers})
         if view.consult.is_over:
             await self.shut(OVER)

@@ -1,7 +1,6 @@
 """Presence in the database: which tab holds a seat, and when it was last seen."""
 
 import secrets
-from uuid import UUID
 
 from channels.db import database_sync_to_async
 from django.db import transaction
@@ -37,9 +36,11 @@ def leave(visitor: Visitor, connection: str) -> None:
         hints.consult_changed(visitor.participant.consult)
 
 
-def still_seated(participant_id: UUID, connection: str) -> bool:
-    """Note that this socket is there; False when a newer one holds the seat."""
-    return bool(Participant.objects.filter(pk=participant_id, connection=connection).update(seen_at=timezone.now()))
+def seen(participant: Participant, connection: str) -> None:
+    """Note that this socket is there, as often as presence needs and no oftener: each note is a write."""
+    now = timezone.now()
+    if participant.seen_at is None or now - participant.seen_at > visit.PRESENCE / 2:
+        Participant.objects.filter(pk=participant.pk, connection=connection).update(seen_at=now)
 
 
 def tab_of(participant: Participant | None) -> str:
@@ -48,5 +49,5 @@ def tab_of(participant: Participant | None) -> str:
 
 arrive_async = database_sync_to_async(arrive)
 leave_async = database_sync_to_async(leave)
-still_seated_async = database_sync_to_async(still_seated)
+seen_async = database_sync_to_async(seen)
 look_async = database_sync_to_async(visit.look)

@@ -23,7 +23,7 @@ class Frame(msgspec.Struct, forbid_unknown_fields=True, tag_field="kind"):
 
 class Hello(Frame, tag="hello"):
     protocol: Literal[1]
-    tab: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}$")]
+    tab: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}\Z")]
 
 
 class Description(Frame, tag="description"):
@@ -89,12 +89,16 @@ def _no_constant(_name: str) -> Any:
 
 
 def _strict_json(text: str, limit: int) -> Any:
-    if len(text) > limit or len(text.encode("utf-8", "surrogatepass")) > limit:
-        raise BadFrame("too long")
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        if len(text) > limit or len(text.encode()) > limit:
+            raise BadFrame("too long")
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        if "\\u" in text:
+            # Half a surrogate pair is valid JSON and no text: it could not be encoded again for the other side.
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise BadFrame("not JSON") from None
+    return value
 
 
 def parse(text: str) -> Received:

@@ -3,6 +3,8 @@
 import ipaddress
 import re
 
+from signaling.protocol import MAX_CANDIDATES
+
 MAX_MEDIA_LINES = 6
 _PROFILES = {"UDP/TLS/RTP/SAVPF", "UDP/DTLS/SCTP"}
 _HASHES = {"sha-256", "sha-384", "sha-512"}
@@ -19,7 +21,10 @@ class BadDescription(Exception):
 
 def check_description(sdp: str, leg: str) -> None:
     """Refuse profiles without DTLS, weak or missing fingerprints, SDES keys, foreign media."""
-    lines = sdp.splitlines()
+    lines = sdp.removesuffix("\r\n").split("\r\n")
+    if lines != sdp.splitlines():
+        # Other parsers end a line elsewhere too, and would find lines in it that nobody here has looked at.
+        raise BadDescription("line ends")
     media = [line[2:].split() for line in lines if line.startswith("m=")]
     if not 1 <= len(media) <= MAX_MEDIA_LINES:
         raise BadDescription("number of media lines")
@@ -34,10 +39,14 @@ def check_description(sdp: str, leg: str) -> None:
 
 
 def without_bad_candidates(sdp: str, leg: str) -> str:
-    """The description with the candidates left out that may not be passed on."""
-    kept = [
-        line for line in sdp.split("\r\n") if not line.startswith("a=candidate:") or candidate_allowed(line[2:], leg)
-    ]
+    """The description without the candidates that may not be passed on: bad ones, and those beyond the limit."""
+    kept, left = [], MAX_CANDIDATES
+    for line in sdp.split("\r\n"):
+        if line.startswith("a=candidate:"):
+            if left == 0 or not candidate_allowed(line[2:], leg):
+                continue
+            left -= 1
+        kept.append(line)
     return "\r\n".join(kept)
 
 

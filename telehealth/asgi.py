@@ -9,12 +9,12 @@ django_application = get_asgi_application()
 
 # These read models, so they come after Django has been set up.
 from channels.routing import ProtocolTypeRouter  # noqa: E402
-from channels.security.websocket import OriginValidator  # noqa: E402
 from channels.sessions import CookieMiddleware  # noqa: E402
 from django.conf import settings  # noqa: E402
 from servestatic import ServeStaticASGI  # noqa: E402
 
 from signaling.routing import router  # noqa: E402
+from telehealth.origin import ExactOrigin  # noqa: E402
 
 application = ProtocolTypeRouter(
     {
@@ -24,6 +24,6 @@ application = ProtocolTypeRouter(
             prefix=settings.STATIC_URL,
             immutable_file_test=r"\.[0-9a-f]{12}\.",
         ),
-        "websocket": OriginValidator(CookieMiddleware(router), settings.SOCKET_ORIGINS),
+        "websocket": ExactOrigin(CookieMiddleware(router), settings.SOCKET_ORIGINS),
     }
 )

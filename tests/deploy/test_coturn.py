@@ -26,9 +26,23 @@ DENIED = (
 )  # fmt: skip
 
 
+#: Neighbours of those ranges, in the public internet. Asking for a channel sends nothing there.
+OPEN = (
+    "1.0.0.1", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "128.0.0.1", "169.253.255.255",
+    "172.32.0.1", "192.169.0.1", "198.20.0.1", "223.255.255.254",
+)  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def box(folder):
-    box = Box(folder / "relay")
+    """The recipe as it is."""
+    with coturn(folder / "relay") as box:
+        yield box
+
+
+@contextlib.contextmanager
+def coturn(folder, more=""):
+    box = Box(folder)
     box.script("make-secrets")
     shutil.copytree(box.path("etc/telehealth/secrets"), box.path("etc/telehealth/turn"))
     renew(box, "first")
@@ -36,7 +50,7 @@ def box(folder):
     text = box.path("opt/telehealth/deploy/coturn/turnserver.conf").read_text()
     for name, value in {"PUBLIC_IPV4": "127.0.0.1", "TURN_SECRET": secret(box)}.items():
         text = text.replace(f"@{name}@", value)
-    conf.write_text(text.replace("telehealth.example", HOST).replace("\nsyslog\n", "\nlog-file=stdout\n"))
+    conf.write_text(text.replace("telehealth.example", HOST).replace("\nsyslog\n", "\nlog-file=stdout\n") + more)
     box.start_program("coturn", "turnserver", "-c", str(conf), "--pidfile=")
     try:
         until(lambda: is_open(box.ports["turns"]), said=lambda: box.log("coturn"))
@@ -67,14 +81,12 @@ def lasting(box, *, name="someone", seconds=600) -> tuple[str, str]:
     return credentials(name, secret(box), expires_at=int(time.time()) + seconds)
 
 
-async def relay(box, given, **options):
+async def relay(box, given, protocol=asyncio.DatagramProtocol, **options):
     """An allocation; fails with the server's answer."""
     port = box.ports["turns" if options.get("ssl") else "turn"]
     username, password = given
     return await asyncio.wait_for(
-        turn.create_turn_endpoint(
-            asyncio.DatagramProtocol, ("127.0.0.1", port), username=username, password=password, **options
-        ),
+        turn.create_turn_endpoint(protocol, ("127.0.0.1", port), username=username, password=password, **options),
         10,
     )
 
@@ -127,6 +139,38 @@ async def test_a_relay_leads_to_no_special_address(box, peer):
         await inner.channel_bind(0x4000, (peer, 9))
     assert error_of(caught) == 403
     await ended(transport)
+
+
+@pytest.mark.parametrize("peer", OPEN)
+async def test_a_relay_leads_to_ordinary_addresses(box, peer):
+    transport, _ = await relay(box, lasting(box, name=f"to-{peer}"))
+    await transport._TurnTransport__inner_protocol.channel_bind(0x4000, (peer, 9))
+    await ended(transport)
+
+
+class Inbox(asyncio.DatagramProtocol):
+    def __init__(self) -> None:
+        self.got: asyncio.Queue[bytes] = asyncio.Queue()
+
+    def datagram_received(self, data: bytes, _from: object) -> None:
+        self.got.put_nowait(data)
+
+
+async def test_two_people_reach_each_other_by_their_relays(folder):
+    """As in a network that lets nothing else through; only here loopback may be a peer."""
+    with coturn(folder / "pair", more="\nallow-loopback-peers\nallowed-peer-ip=127.0.0.1\n") as box:
+        sides = [await relay(box, lasting(box, name=name), protocol=Inbox) for name in ("patient", "clinician")]
+        addresses = [transport.get_extra_info("sockname") for transport, _ in sides]
+        for (transport, _), other in zip(sides, reversed(addresses), strict=True):
+            transport.sendto(b"here", other)  # the first one asks for the channel
+        await asyncio.sleep(0.3)
+        for number, ((transport, _), other) in enumerate(zip(sides, reversed(addresses), strict=True)):
+            transport.sendto(b"hello %d" % number, other)
+        for number, (_, inbox) in enumerate(reversed(sides)):
+            while await asyncio.wait_for(inbox.got.get(), 5) != b"hello %d" % number:
+                pass
+        for transport, _ in sides:
+            await ended(transport)
 
 
 async def test_ipv6_is_not_relayed_so_mapped_addresses_have_no_way_in(box):

@@ -134,6 +134,7 @@ export class CallView {
   /** What stands in place of the picture, or "" when there is one. */
   #message() {
     const { state, other } = this;
+    if (this.connection === "closed") return "The call is closed on this page.";
     const clinician = this.role === "clinician";
     if (state && !state.gate) {
       return clinician

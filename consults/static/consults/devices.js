@@ -152,7 +152,7 @@ export class Devices extends EventTarget {
   #wanted(camera, microphone) {
     const { cameraId, microphoneId } = this.choice;
     // "ideal": a device that was unplugged is replaced by another instead of failing.
-    const video = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { max: 30 }, ...named(cameraId) };
+    const video = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { max: 30 }, ...named(cameraId) };
     const audio = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, ...named(microphoneId) };
     return { video: camera && video, audio: microphone && audio };
   }

@@ -13,6 +13,8 @@ import { measure } from "./quality.js";
 const MEASURE_EVERY = 2000;
 const RESTART_AFTER = 2000;
 const UNANSWERED_AFTER = 4000;
+/** what was gathered longer ago may no longer be where this device is */
+const GATHERED_FOR = 10 * 60_000;
 
 export class Call extends EventTarget {
   /**
@@ -38,8 +40,16 @@ export class Call extends EventTarget {
     this.makingOffer = false;
     this.ignoring = false;
     this.remote = new MediaStream();
+    /** @type {RTCIceServer[]} */
+    this.servers = [];
     this.pc = this.fresh([]);
-    this.listener = (/** @type {Event} */ event) => this.enqueue(() => this.heard(/** @type {CustomEvent} */ (event).detail));
+    this.preparedAt = 0;
+    this.enqueue(() => this.prepare());
+    this.listener = (/** @type {Event} */ event) => {
+      const frame = /** @type {CustomEvent} */ (event).detail;
+      this.sendPrepared(frame);
+      this.enqueue(() => this.heard(frame));
+    };
     for (const kind of ["state", "description", "candidate"]) wire.addEventListener(kind, this.listener);
     this.meter = setInterval(() => this.measure(), MEASURE_EVERY);
     if (wire.state) this.enqueue(() => this.heard(/** @type {any} */ (wire.state)));
@@ -69,7 +79,8 @@ export class Call extends EventTarget {
       this.tell("remote", { stream: this.remote });
     };
     pc.onicecandidate = ({ candidate }) => {
-      if (pc === this.pc && candidate) {
+      // Before the gate opens candidates only gather in the prepared offer.
+      if (pc === this.pc && candidate && this.negotiation >= 0) {
         const { candidate: text, sdpMid } = candidate;
         this.wire.send({ kind: "candidate", leg: "call", negotiation: this.negotiation, candidate: text, mid: sdpMid ?? "" });
       }
@@ -81,6 +92,29 @@ export class Call extends EventTarget {
       if (pc === this.pc) this.connectionChanged();
     };
     return pc;
+  }
+
+  /**
+   * The offering side writes its offer and gathers before anybody is admitted: at the gate it only has to be sent. Tracks
+   * come and go in it by `replaceTrack`, which changes no description.
+   */
+  async prepare() {
+    if (this.polite || this.closed || this.negotiation >= 0) return;
+    await this.pc.setLocalDescription();
+    this.preparedAt = performance.now();
+  }
+
+  /**
+   * The gate opens: the prepared offer leaves in this very moment, before the page redraws itself.
+   * @param {any} frame
+   */
+  sendPrepared(frame) {
+    const ready = this.negotiation < 0 && this.preparedAt > 0 && this.pc.signalingState === "have-local-offer";
+    const fresh = performance.now() - this.preparedAt < GATHERED_FOR;
+    if (frame.kind !== "state" || !frame.gate || !frame.peer || !ready || !fresh) return;
+    this.negotiation = frame.negotiation;
+    this.peer = frame.peer;
+    this.sendDescription();
   }
 
   /** @param {RTCPeerConnection} pc */
@@ -127,7 +161,13 @@ export class Call extends EventTarget {
   async gateChanged(state) {
     if (!state.gate) {
       // Shut: withdrawn, or not yet open. What ran is closed at once; a connection that never ran is kept ready.
-      if (this.negotiation >= 0) this.restart([], -1, "");
+      if (this.negotiation >= 0) {
+        this.restart(state.ice, -1, "");
+        await this.prepare();
+      } else if (state.ice.length && !this.servers.length) {
+        this.restart(state.ice, -1, "");
+        await this.prepare();
+      }
       this.become("waiting");
       return;
     }
@@ -138,13 +178,14 @@ export class Call extends EventTarget {
         this.negotiation = state.negotiation;
         this.peer = state.peer;
         if (state.ice.length) this.pc.setConfiguration({ ...this.pc.getConfiguration(), iceServers: state.ice });
-      } else {
+      }
+      if (!untouched || performance.now() - this.preparedAt > GATHERED_FOR) {
         this.restart(state.ice, state.negotiation, state.peer);
       }
       if (state.peer && !this.polite) await this.offer();
     } else if (state.peer && !this.peer) {
       this.peer = state.peer;
-      if (!this.polite && this.pc.signalingState === "stable" && !this.pc.remoteDescription) await this.offer();
+      if (!this.polite && !this.pc.remoteDescription) await this.offer();
     }
     if (this.state === "waiting" && this.peer) this.become("connecting");
   }
@@ -158,12 +199,17 @@ export class Call extends EventTarget {
     this.pc.close();
     this.negotiation = negotiation;
     this.peer = peer;
+    this.servers = servers;
     this.pc = this.fresh(servers);
     this.tell("remote", { stream: this.remote });
     this.become(peer ? "connecting" : "waiting");
   }
 
   async offer() {
+    if (this.pc.signalingState === "have-local-offer" && !this.pc.remoteDescription) {
+      this.sendDescription(); // prepared before
+      return;
+    }
     if (this.makingOffer || this.pc.signalingState !== "stable") return;
     this.makingOffer = true;
     try {
@@ -175,10 +221,13 @@ export class Call extends EventTarget {
   }
 
   sendDescription() {
-    const description = this.pc.localDescription;
-    if (!description) return;
-    const { type, sdp } = description;
+    if (!this.pc.localDescription) return;
     this.offeredAt = performance.now();
+    this.tellDescription(this.pc.localDescription);
+  }
+
+  /** @param {RTCSessionDescriptionInit} description */
+  tellDescription({ type, sdp }) {
     this.wire.send({ kind: "description", leg: "call", negotiation: this.negotiation, type, sdp });
   }
 
@@ -190,8 +239,10 @@ export class Call extends EventTarget {
     await this.pc.setRemoteDescription({ type: frame.type, sdp: frame.sdp });
     if (frame.type === "offer") {
       await this.useOwnTracks();
-      await this.pc.setLocalDescription();
-      this.sendDescription();
+      // Sent before it is applied: the other side can check paths while this one still gathers.
+      const answer = await this.pc.createAnswer();
+      this.tellDescription(answer);
+      await this.pc.setLocalDescription(answer);
     }
   }
 

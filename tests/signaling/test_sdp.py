@@ -1,0 +1,171 @@
+"""What a session description and a candidate may say before they are passed on."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from signaling.protocol import MAX_CANDIDATES
+from signaling.sdp import BadDescription, candidate_allowed, check_description, without_bad_candidates
+from tests.signaling.sockets import FINGERPRINT, description
+
+GOOD = [
+    ("call", description("audio", "video")),
+    ("call", description("audio")),
+    ("call", description(*["audio", "video"] * 3)),
+    ("call", description("audio", fingerprint="a=fingerprint:SHA-512 " + ":".join(["AB"] * 64))),
+    ("call", description("audio").removesuffix("\r\n")),
+    ("monitor", description("application")),
+    ("voice", description("audio")),
+]
+
+
+@pytest.mark.parametrize(("leg", "sdp"), GOOD)
+def test_an_ordinary_description_is_passed(leg, sdp):
+    check_description(sdp, leg)
+    assert without_bad_candidates(sdp, leg) == sdp
+
+
+BAD = {
+    "empty": ("call", ""),
+    "no media": ("call", "v=0\r\n" + FINGERPRINT + "\r\n"),
+    "seven media lines": ("call", description(*["audio"] * 7)),
+    "no fingerprint": ("call", description(fingerprint="")),
+    "sha-1": ("call", description(fingerprint="a=fingerprint:sha-1 AB:CD")),
+    "md5 beside a good one": ("call", description(more="a=fingerprint:md5 AB:CD")),
+    "an SDES key": ("call", description(more="a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x")),
+    "plain RTP": ("call", description().replace("UDP/TLS/RTP/SAVPF", "RTP/AVP", 1)),
+    "SRTP without DTLS": ("call", description().replace("UDP/TLS/RTP/SAVPF", "RTP/SAVPF", 1)),
+    "plain SCTP": ("monitor", description("application").replace("UDP/DTLS/SCTP", "SCTP")),
+    "a data channel in the call": ("call", description("audio", "application")),
+    "video to the monitor": ("monitor", description("application", "video")),
+    "audio to the monitor": ("monitor", description("audio")),
+    "video to the voice leg": ("voice", description("audio", "video")),
+    "half a media line": ("call", description("audio", more="m=audio 9")),
+    "line feeds only": ("monitor", description("application").replace("\r\n", "\n")),
+    "carriage returns only": ("call", description().replace("\r\n", "\r")),
+    "one lone line feed": ("call", description(more="a=x:y\na=candidate:1 1 udp 1 127.0.0.1 9 typ host")),
+    "a line separator": ("call", description(more="a=x:y\u2028a=candidate:1 1 udp 1 127.0.0.1 9 typ host")),
+    "a form feed": ("call", description(more="a=x:y\x0cm=video 9 RTP/AVP 96")),
+}
+
+
+@pytest.mark.parametrize(("leg", "sdp"), BAD.values(), ids=BAD.keys())
+def test_a_bad_description_is_refused(leg, sdp):
+    with pytest.raises(BadDescription):
+        check_description(sdp, leg)
+
+
+@given(sdp=st.text(st.sampled_from("v=0m audio9/UDPTLSRSCF\r\n\x0b\u2028a:"), max_size=120))
+@pytest.mark.parametrize("leg", ["call", "monitor", "voice"])
+def test_any_text_is_good_or_bad(leg, sdp):
+    try:
+        check_description(sdp, leg)
+    except BadDescription:
+        return
+
+
+def _candidate(address, port=50000, rest="typ host", transport="udp", component=1):
+    return f"candidate:1 {component} {transport} 2122260223 {address} {port} {rest}".rstrip()
+
+
+EVERYWHERE = ["10.0.0.7", "192.168.1.7", "100.64.0.1", "203.0.113.9", "2001:db8::7", "fd00::7"]
+NOWHERE = [
+    "127.0.0.1",
+    "127.8.9.10",
+    "::1",
+    "0.0.0.0",
+    "::",
+    "169.254.169.254",
+    "fe80::1",
+    "fe80::1%eth0",
+    "224.0.0.251",
+    "239.1.2.3",
+    "ff02::fb",
+    "::ffff:127.0.0.1",
+    "::ffff:10.0.0.1",
+    "::FFFF:8.8.8.8",
+    "localhost",
+    "evil.example",
+    "metadata.google.internal",
+    "2130706433",
+    "0x7f.1",
+    "127.1",
+    "0177.0.0.1",
+    "１２７.0.0.1",
+    "[::1]",
+    "local",
+    "x.local",
+    "5f2c-.local.evil.example",
+    "..",
+]
+HIDDEN = "1f2c3d4e-5f60-4a1b-8c2d-3e4f5a6b7c8d.local"
+
+
+@pytest.mark.parametrize("leg", ["call", "monitor", "voice"])
+@pytest.mark.parametrize("address", EVERYWHERE)
+def test_an_ordinary_address_is_passed(leg, address):
+    assert candidate_allowed(_candidate(address), leg)
+
+
+@pytest.mark.parametrize("leg", ["call", "monitor", "voice"])
+@pytest.mark.parametrize("address", NOWHERE)
+def test_an_address_of_the_servers_own_or_of_many_is_dropped(leg, address):
+    assert not candidate_allowed(_candidate(address), leg)
+
+
+def test_a_browsers_hidden_address_is_passed_to_the_browser_only():
+    assert candidate_allowed(_candidate(HIDDEN), "call")
+    assert not candidate_allowed(_candidate(HIDDEN), "monitor")
+    assert not candidate_allowed(_candidate(HIDDEN), "voice")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        _candidate("10.0.0.7", rest="typ srflx raddr 0.0.0.0 rport 0"),
+        _candidate("10.0.0.7", rest="typ relay raddr 0.0.0.0 rport 0 generation 0 ufrag x network-cost 999"),
+        _candidate("10.0.0.7", transport="tcp", rest="typ host tcptype active"),
+        _candidate("10.0.0.7", component=2),
+    ],
+)
+def test_the_forms_that_browsers_send_are_passed(text):
+    assert candidate_allowed(text, "call")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "garbage",
+        "a=" + _candidate("10.0.0.7"),
+        " " + _candidate("10.0.0.7"),
+        _candidate("10.0.0.7", component=3),
+        _candidate("10.0.0.7", transport="sctp"),
+        _candidate("10.0.0.7", port=1234567),
+        _candidate("10.0.0.7", rest="typ magic"),
+        _candidate("10.0.0.7", rest=""),
+        _candidate("10.0.0.7") + "\n" + _candidate("127.0.0.1"),
+        _candidate("10.0.0.7 127.0.0.1"),
+        _candidate("127.0.0.1 10.0.0.7"),
+    ],
+)
+def test_other_forms_are_dropped(text):
+    assert not candidate_allowed(text, "call")
+
+
+@given(text=st.text(max_size=80))
+def test_any_text_is_allowed_or_not(text):
+    assert candidate_allowed("candidate:" + text, "call") in (True, False)
+
+
+def test_bad_candidates_in_a_description_are_left_out_and_the_rest_stays():
+    bad = "|".join(f"a={_candidate(a)}" for a in NOWHERE if a.isascii())
+    good = f"a={_candidate('10.0.0.7')}"
+    sdp = description("application", more=f"{bad}|{good}|a=end-of-candidates")
+    assert without_bad_candidates(sdp, "monitor") == description("application", more=f"{good}|a=end-of-candidates")
+
+
+def test_a_description_carries_no_more_candidates_than_may_be_sent_singly():
+    many = "|".join(f"a={_candidate('10.0.0.7', port=1000 + n)}" for n in range(300))
+    kept = without_bad_candidates(description("application", more=many), "monitor")
+    assert kept.count("a=candidate:") == MAX_CANDIDATES

@@ -1,0 +1,385 @@
+"""An open socket: what it may pass on, to whom, and when it is shut."""
+
+import asyncio
+import json
+import random
+
+import pytest
+from channels.db import database_sync_to_async
+from django.contrib.sessions.models import Session
+
+from accounts.models import User
+from consults import consent, invitations, visit
+from consults.models import Consult, Participant
+from tests.cast import BY
+from tests.signaling.sockets import description, offer
+from vault.models import AuditEntry
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CANDIDATE = "candidate:1 1 udp 2122260223 10.0.0.7 50000 typ host"
+
+
+async def _do(verb, *args, **more):
+    return await database_sync_to_async(verb)(*args, **more)
+
+
+def _candidate(text=CANDIDATE, negotiation=1, leg="call"):
+    return {"kind": "candidate", "leg": leg, "negotiation": negotiation, "candidate": text, "mid": "0"}
+
+
+# -- first things ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        {"kind": "ping"},
+        offer(),
+        _candidate(),
+        {"kind": "voice_stop"},
+        {"kind": "hello", "protocol": 2, "tab": "0" * 16},
+        "not json",
+    ],
+    ids=str,
+)
+async def test_hello_comes_first(sockets, frame):
+    socket = await sockets.staff(await sockets.visit("admitted"))
+    await socket.send(frame)
+    assert await socket.closed_with() == 4400
+
+
+async def test_hello_comes_once(sockets):
+    socket = await (await sockets.staff(await sockets.visit("waiting"))).hello()
+    await socket.send({"kind": "hello", "protocol": 1, "tab": socket.tab})
+    assert await socket.closed_with() == 4400
+
+
+async def test_a_socket_that_never_says_hello_is_closed(sockets, monkeypatch):
+    from signaling import consumers
+
+    monkeypatch.setattr(consumers, "HELLO_WITHIN", 0.2)
+    assert await (await sockets.staff(await sockets.visit("waiting"))).closed_with() == 4400
+
+
+async def test_a_binary_frame_is_not_understood(sockets):
+    socket = await (await sockets.staff(await sockets.visit("waiting"))).hello()
+    await socket.wire.send_to(bytes_data=b'{"kind":"ping"}')
+    assert await socket.closed_with() == 4400
+
+
+async def test_a_ping_gets_a_pong(sockets):
+    socket = await (await sockets.staff(await sockets.visit("waiting"))).hello()
+    await socket.send({"kind": "ping"})
+    await socket.until("pong")
+
+
+async def test_an_arrival_is_in_the_log_and_both_know(sockets):
+    clinician, patient = await sockets.in_call(await sockets.visit("admitted"))
+    rows = await _do(lambda: list(AuditEntry.objects.filter(action="consult.connect").order_by("id").values_list("role", "detail")))
+    assert rows == [("clinician", {"tab": clinician.tab}), ("patient", {"tab": patient.tab})]
+
+
+# -- the gate ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stage", ["seated", "tested", "waiting"])
+async def test_before_admission_nothing_passes_between_the_people(sockets, stage):
+    now = await sockets.visit(stage)
+    clinician, patient = await sockets.staff(now), await sockets.patient(now)
+    await clinician.hello()
+    await patient.send({"kind": "hello", "protocol": 1, "tab": patient.tab})
+    state = await patient.until("state", clinician_here=True)
+    assert (state["gate"], state["peer"], state["ice"]) == (False, "", [])
+    assert "García" not in str(state)
+    for frame in (offer(negotiation=0), _candidate(negotiation=0)):
+        for one, other in ((clinician, patient), (patient, clinician)):
+            await one.send(frame)
+            assert (await one.until("fault"))["code"] == "gate_shut"
+            assert await other.nothing_but_states(0.1)
+    await patient.send({"kind": "media", "camera": True, "microphone": True, "screen": False})
+    assert await clinician.nothing_but_states()
+
+
+async def test_after_admission_frames_pass_and_say_who_sent_them(sockets):
+    clinician, patient = await sockets.in_call(await sockets.visit("admitted"))
+    for one, other, role in ((clinician, patient, "clinician"), (patient, clinician, "patient")):
+        for frame in (
+            offer(),
+            {**offer(), "type": "answer"},
+            _candidate(),
+            _candidate(""),
+            {"kind": "media", "camera": False, "microphone": True, "screen": True},
+        ):
+            await one.send(frame)
+            assert await other.until(frame["kind"]) == {**frame, "from": role}
+
+
+async def test_a_sender_cannot_be_forged(sockets):
+    clinician, patient = await sockets.in_call(await sockets.visit("admitted"))
+    await patient.send({**offer(), "from": "clinician"})
+    assert await patient.closed_with() == 4400
+    assert await clinician.nothing_but_states()
+
+
+@pytest.mark.parametrize("negotiation", [0, 2, 99])
+async def test_frames_of_another_negotiation_are_stale(sockets, negotiation):
+    clinician, patient = await sockets.in_call(await sockets.visit("admitted"))
+    await clinician.send(offer(negotiation=negotiation))
+    assert (await clinician.until("fault"))["code"] == "stale"
+    assert await patient.nothing_but_states()
+
+
+async def test_admission_reaches_both_and_then_frames_pass(sockets):
+    now = await sockets.visit("waiting")
+    clinician, patient = await sockets.staff(now), await sockets.patient(now)
+    await clinician.hello()
+    await patient.hello()
+    await _do(visit.admit, now.consult, BY)
+    state = await patient.until("state", gate=True, peer=clinician.tab)
+    await clinician.until("state", gate=True, peer=patient.tab)
+    await clinician.send(offer(negotiation=state["negotiation"]))
+    await patient.until("description")
+
+
+async def test_withdrawal_shuts_the_gate_for_both(sockets):
+    now = await sockets.visit("admitted")
+    clinician, patient = await sockets.in_call(now)
+    await _do(consent.withdraw, now.seat, source="test")
+    for socket in (clinician, patient):
+        state = await socket.until("state", gate=False)
+        assert (state["peer"], state["ice"], state["stage"]) == ("", [], "consent")
+    await clinician.send(offer())
+    assert (await clinician.until("fault"))["code"] == "gate_shut"
+    assert await patient.nothing_but_states()
+
+
+async def test_withdrawal_is_noticed_even_when_the_hint_is_lost(sockets, monkeypatch):
+    from consults import hints
+
+    now = await sockets.visit("admitted")
+    clinician, patient = await sockets.in_call(now)
+    monkeypatch.setattr(hints, "_send", lambda *args: None)
+    await _do(consent.withdraw, now.seat, source="test")
+    await clinician.until("state", gate=False)
+    await patient.until("state", gate=False)
+
+
+async def test_a_frame_on_its_way_when_the_gate_shuts_is_not_delivered(sockets, monkeypatch):
+    """The receiving side decides too: the sender's view may be a moment old."""
+    from consults import hints
+    from signaling import consumers
+
+    now = await sockets.visit("admitted")
+    clinician, patient = await sockets.in_call(now)
+    monkeypatch.setattr(consumers, "LOOK_EVERY", 60)
+    await asyncio.sleep(0.3)  # the looks that were under way
+    monkeypatch.setattr(hints, "_send", lambda *args: None)
+    await _do(consent.withdraw, now.seat, source="test")
+    # The patient's socket hears of it; the clinician's still believes in the open gate.
+    from channels.layers import get_channel_layer
+    from signaling.consumers import seat_group
+
+    await get_channel_layer().group_send(seat_group(now.seat.id), {"type": "consult.changed"})
+    await patient.until("state", gate=False)
+    await clinician.send(offer())
+    assert await patient.nothing_but_states()
+
+
+async def test_a_bad_description_closes_its_sender_only(sockets):
+    clinician, patient = await sockets.in_call(await sockets.visit("admitted"))
+    await clinician.send(offer(sdp=description("audio", more="a=crypto:1 AES inline:x")))
+    assert await clinician.closed_with() == 4400
+    assert await patient.nothing_but_states()
+    await patient.send({"kind": "ping"})
+    await patient.until("pong")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "169.254.169.254", "::1", "evil.example"])
+async def test_a_bad_candidate_is_dropped_on_every_road(sockets, address):
+    clinician, patient = await sockets.in_call(await sockets.visit("admitted"))
+    bad = CANDIDATE.replace("10.0.0.7", address)
+    await clinician.send(_candidate(bad))
+    await clinician.send(offer(sdp=description("audio", more=f"a={bad}|a={CANDIDATE}")))
+    frame = await patient.next()
+    while frame["kind"] == "state":
+        frame = await patient.next()
+    assert frame["kind"] == "description"
+    assert frame["sdp"].count("a=candidate:") == 1
+    assert address not in frame["sdp"]
+
+
+async def test_the_sixty_fifth_candidate_is_one_too_many(sockets):
+    clinician, patient = await sockets.in_call(await sockets.visit("admitted"))
+    for number in range(65):
+        await clinician.send(_candidate(CANDIDATE.replace("50000", str(50000 + number))))
+    assert (await clinician.until("fault"))["code"] == "too_many"
+    for _ in range(64):
+        await patient.until("candidate")
+    assert await patient.nothing_but_states()
+
+
+async def test_nobody_but_the_patient_at_her_consent_step_is_recorded(sockets):
+    now = await sockets.visit("waiting")
+    clinician, patient = await sockets.staff(now), await sockets.patient(now)
+    for socket in (await clinician.hello(), await patient.hello()):
+        await socket.send(offer("voice", 0))
+        assert (await socket.until("fault"))["code"] == "no_voice"
+
+
+# -- how a socket ends --------------------------------------------------------------------------------------
+
+
+async def test_a_newer_tab_takes_the_seat(sockets):
+    now = await sockets.visit("admitted")
+    clinician, older = await sockets.in_call(now)
+    newer = await sockets.patient(now)
+    await newer.hello()
+    assert await older.closed_with() == 4409
+    await clinician.until("state", peer=newer.tab)
+    await clinician.send(offer())
+    await newer.until("description")
+
+
+async def test_the_older_tabs_leaving_does_not_take_the_seat_from_the_newer(sockets):
+    now = await sockets.visit("admitted")
+    _, older = await sockets.in_call(now)
+    newer = await (await sockets.patient(now)).hello()
+    await older.closed_with()
+    await older.close()
+    seat = await _do(Participant.objects.get, pk=now.seat.pk)
+    assert seat.connection.startswith(newer.tab)
+
+
+async def test_leaving_is_seen_by_the_other(sockets):
+    clinician, patient = await sockets.in_call(await sockets.visit("admitted"))
+    await patient.close()
+    assert (await clinician.until("state", patient_here=False))["peer"] == ""
+
+
+def _sign_out():
+    Session.objects.all().delete()
+
+
+def _deactivate():
+    User.objects.update(is_active=False)
+
+
+def _change_role():
+    User.objects.update(role=User.Role.OPERATOR)
+
+
+@pytest.mark.parametrize("how", [_sign_out, _deactivate, _change_role])
+async def test_whoever_is_signed_out_is_shut_out(sockets, how):
+    """The real clock looks every two seconds; the promise is five."""
+    now = await sockets.visit("admitted")
+    clinician, _ = await sockets.in_call(now)
+    dashboard = await sockets.open("/ws/dashboard/", await sockets.signed_in(sockets.cast.clinician))
+    await _do(how)
+    if how is not _change_role:
+        assert await clinician.closed_with() == 4401
+    assert await dashboard.closed_with() == 4401
+
+
+def test_a_socket_is_looked_at_often_enough():
+    from signaling import consumers
+
+    assert consumers.LOOK_EVERY <= 2.0
+
+
+async def test_a_given_up_seat_is_shut_out(sockets):
+    now = await sockets.visit("admitted")
+    _, patient = await sockets.in_call(now)
+    await _do(invitations.revoke, now.consult, BY)
+    assert await patient.closed_with() == 4403
+
+
+async def test_the_end_closes_both_and_says_so(sockets):
+    now = await sockets.visit("admitted")
+    both = await sockets.in_call(now)
+    await _do(visit.end, now.consult, BY)
+    for socket in both:
+        await socket.until("state", stage="ended", gate=False)
+        assert await socket.closed_with() == 4410
+
+
+async def test_a_flood_closes_its_sender_only(sockets):
+    clinician, patient = await sockets.in_call(await sockets.visit("admitted"))
+    for _ in range(400):
+        await clinician.send({"kind": "ping"})
+    assert await clinician.closed_with() == 4429
+    await patient.send({"kind": "ping"})
+    await patient.until("pong")
+
+
+async def test_a_clinician_in_a_call_is_not_idle(sockets):
+    from django.conf import settings
+
+    now = await sockets.visit("admitted")
+    cookies = await sockets.signed_in(sockets.cast.clinician)
+
+    def seen(ago=None):
+        session = Session.objects.get(session_key=cookies[settings.SESSION_COOKIE_NAME])
+        data = session.get_decoded()
+        if ago is not None:
+            data["session_seen"] -= ago
+            session.session_data = Session.objects.encode(data)
+            session.save()
+        return data["session_seen"]
+
+    old = await _do(seen, 300)
+    socket = await sockets.open(f"/ws/visit/{now.consult.id}/clinician/", cookies)
+    await socket.hello()
+    assert await _do(seen) > old
+
+
+async def test_a_dashboard_hears_that_something_changed_and_nothing_else(sockets):
+    cookies = await sockets.signed_in(sockets.cast.clinician)
+    dashboard = await sockets.open("/ws/dashboard/", cookies)
+    other = await sockets.open("/ws/dashboard/", await sockets.signed_in(sockets.cast.colleague))
+    now = await sockets.visit("waiting")
+    assert await dashboard.next() == {"kind": "changed"}
+    assert await other.wire.receive_nothing(timeout=0.2, interval=0.02)
+    assert now.consult.clinician_id == sockets.cast.clinician.pk
+    await dashboard.send({"kind": "ping"})
+    assert await dashboard.closed_with() == 4400
+
+
+# -- noise ---------------------------------------------------------------------------------------------------
+
+
+def _noise(dice):
+    """A frame with something wrong in it, most of the time."""
+    frame = dice.choice([offer(), _candidate(), {"kind": "ping"}, {"kind": "media", "camera": True}, {"type": "relay.frame"}])
+    text = json.dumps(frame)
+    match dice.randrange(6):
+        case 0:
+            at = dice.randrange(len(text))
+            return text[:at] + chr(dice.randrange(1, 0xD7FF)) + text[at + 1 :]
+        case 1:
+            return text[: dice.randrange(1, len(text))]
+        case 2:
+            return "[" * dice.randrange(1, 9000)
+        case 3:
+            return json.dumps({**frame, dice.choice(["from", "type", "kind", "leg"]): dice.choice([None, 7, "x", []])})
+        case 4:
+            return "".join(chr(dice.randrange(32, 0x2FF)) for _ in range(dice.randrange(1, 200)))
+        case _:
+            return text
+
+
+async def test_ten_thousand_odd_messages_disturb_nobody_else(sockets, caplog):
+    dice = random.Random(7)
+    quiet = await sockets.in_call(await sockets.visit("admitted"))
+    noisy = await sockets.visit("admitted", of="colleague")
+    for round_ in range(20):
+        socket = await (await sockets.patient(noisy)).hello()
+        for _ in range(500):
+            await socket.send(_noise(dice))
+        assert await socket.closed_with() in (4400, 4429)
+        await quiet[round_ % 2].send(offer())
+        assert (await quiet[1 - round_ % 2].until("description"))["sdp"] == offer()["sdp"]
+        await socket.close()
+    assert "Traceback" not in caplog.text
+    consult = await _do(Consult.objects.get, pk=noisy.consult.pk)
+    assert not consult.is_over
