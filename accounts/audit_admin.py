@@ -6,6 +6,7 @@ from uuid import UUID
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -13,8 +14,20 @@ from accounts.models import User
 from accounts.role_admin import RoleAdmin
 from vault.audit import ACTIONS
 from vault.models import AuditEntry, Patient
+from vault.patients import PURPOSES
 
-LINKED = ("person", "patient", "consult")
+LINKED = ("person", "patient", "consult", "action")
+#: the first word of an action, by what a reviewer would call it
+ABOUT = {
+    "records": ("Patient records", ("patient", "vault")),
+    "consents": ("Consent", ("consent",)),
+    "consults": ("Consults and notes", ("consult", "worker")),
+    "invites": ("Invites and identity", ("invite", "identity")),
+    "signin": ("Sign-in", ("signin", "signout")),
+    "accounts": ("Accounts", ("account",)),
+    "refusals": ("Refusals", ("access",)),
+    "admin": ("Looks at evidence", ("admin",)),
+}
 
 
 class PersonFilter(admin.SimpleListFilter):
@@ -29,15 +42,19 @@ class PersonFilter(admin.SimpleListFilter):
         return queryset.filter(person=self.value()) if self.value() else queryset
 
 
-class ActionFilter(admin.SimpleListFilter):
-    title = "action"
-    parameter_name = "action"
+class AboutFilter(admin.SimpleListFilter):
+    """Actions by what they are about; a click on one action in a row narrows to just that."""
+
+    title = "what it is about"
+    parameter_name = "about"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return list(ACTIONS.items())
+        return [(key, label) for key, (label, _) in ABOUT.items()]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        return queryset.filter(action=self.value()) if self.value() else queryset
+        _, kinds = ABOUT.get(self.value() or "", ("", ()))
+        wanted = [action for action in ACTIONS if action.partition(".")[0] in kinds]
+        return queryset.filter(action__in=wanted) if kinds else queryset
 
 
 class WithPatients(ChangeList):
@@ -54,12 +71,12 @@ class WithPatients(ChangeList):
 @admin.register(AuditEntry)
 class AuditEntryAdmin(RoleAdmin):
     view_roles = (User.Role.PRIVACY_OFFICER,)
-    list_display = ("at", "who", "what", "result", "whom", "visit", "purpose", "source")
-    list_display_links = ("at",)
-    list_filter = (("at", admin.DateFieldListFilter), "outcome", "role", PersonFilter, ActionFilter)
+    list_display = ("moment", "who", "what", "result", "whom", "visit", "source")
+    list_display_links = ("moment",)
+    list_filter = (("at", admin.DateFieldListFilter), AboutFilter, "outcome", PersonFilter, "role")
     search_fields = ("person_name__icontains", "=patient", "=consult", "=person", "=source")
     search_help_text = "Search by a person's name, or by the id of a patient or consult."
-    fields = ("at", "who", "role", "what", "result", "whom", "visit", "purpose", "source", "session", "detail")
+    fields = ("moment", "who", "role", "what", "result", "whom", "visit", "purpose", "source", "session", "detail")
     readonly_fields = fields
     ordering = ("-id",)
 
@@ -69,14 +86,20 @@ class AuditEntryAdmin(RoleAdmin):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return WithPatients
 
+    @admin.display(description="when", ordering="id")
+    def moment(self, entry: AuditEntry) -> str:
+        return timezone.localtime(entry.at).strftime("%Y-%m-%d %H:%M:%S")
+
     @admin.display(description="who", ordering="person_name")
     def who(self, entry: AuditEntry) -> SafeString | str:
         name = entry.person_name or ("the patient" if entry.role == "patient" else entry.role)
         return _narrow("person", entry.person, name) if entry.person else name
 
-    @admin.display(description="did what", ordering="action")
-    def what(self, entry: AuditEntry) -> str:
-        return ACTIONS.get(entry.action, entry.action)
+    @admin.display(description="did what")
+    def what(self, entry: AuditEntry) -> SafeString:
+        sentence = ACTIONS.get(entry.action, entry.action)
+        why = PURPOSES.get(entry.purpose, entry.purpose)
+        return format_html("{}{}", _narrow("action", entry.action, sentence), f" ({why.lower()})" if why else "")
 
     @admin.display(description="result", ordering="outcome")
     def result(self, entry: AuditEntry) -> SafeString:

@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib.admin import ModelAdmin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.text import capfirst
 
 from accounts.models import User
 from accounts.sessions import actor
@@ -46,7 +47,8 @@ class RoleAdmin(ModelAdmin):  # type: ignore[type-arg]
         return super().get_queryset(request).filter(**{self.clinic_lookup: request.user.clinic_id})
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        response = super().changelist_view(request, extra_context)
+        title = {"title": capfirst(str(self.opts.verbose_name_plural))}
+        response = super().changelist_view(request, {**title, **(extra_context or {})})
         self._looked(request, "list")
         return response
 

@@ -17,6 +17,7 @@ class StaffAdminSite(AdminSite):
     site_title = "Clinic administration"
     index_title = "What would you like to look at?"
     site_url = None
+    enable_nav_sidebar = False
 
     def has_permission(self, request: HttpRequest) -> bool:
         # request.user is a User only when both factors hold (accounts.sessions).
@@ -28,10 +29,12 @@ class StaffAdminSite(AdminSite):
             return redirect(views.home_of(request.user))
         return redirect(f"{reverse('signin')}?{urlencode({'next': request.GET.get('next', '')})}")
 
-    def logout(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+    def logout(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:  # type: ignore[override]
         """Django's own leaves no entry in the log and nothing cleared in the browser."""
         return views.signout(request)
 
-    def password_change(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+    def password_change(  # type: ignore[override]
+        self, request: HttpRequest, extra_context: Any = None
+    ) -> HttpResponse:
         """Django's own asks for no fresh second factor and leaves no entry in the log."""
         return redirect("change-password")

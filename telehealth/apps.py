@@ -6,7 +6,7 @@ class TelehealthConfig(AppConfig):
     name = "telehealth"
 
     def ready(self) -> None:
-        from telehealth import checks  # noqa: F401  (registering checks needs the apps loaded)
+        from telehealth import checks, errors  # noqa: F401  (checks and receivers register when the apps are loaded)
 
 
 class StaffAdminConfig(AdminConfig):

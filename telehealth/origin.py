@@ -7,7 +7,10 @@ from channels.security.websocket import WebsocketDenier
 
 
 class ExactOrigin:
-    """Refuses a handshake whose `Origin` is not one of `allowed` (RFC 6455, 10.2). What is never parsed never breaks."""
+    """Refuses a handshake whose `Origin` is not one of `allowed` (RFC 6455, 10.2).
+
+    Nothing is parsed: an odd port or bracket in the header is just another origin, and no error.
+    """
 
     def __init__(self, application: Any, allowed: Iterable[str]) -> None:
         self.application = application

@@ -159,6 +159,8 @@ CELERY_BEAT_SCHEDULE = {
 }
 
 EMAIL_URL = env.str("EMAIL_URL", "")
+#: a mail server that hangs must not hold a row and a thread for long
+EMAIL_TIMEOUT = 10
 #: Without a mail server the pages offer to copy the link instead; nothing pretends to send.
 MAIL_WORKS = bool(EMAIL_URL)
 if MAIL_WORKS:

@@ -1,12 +1,12 @@
 """One cast for all tests, and the ways to sign them in and to bring a consult to any stage.
 
-    patient     the record of Maria, at the Harbour clinic
-    clinician   hers
-    colleague   a clinician of the same clinic; Maria is not his patient
-    outsider    a clinician of another clinic
-    officer     a privacy officer of the Harbour clinic
-    operator    an operator of the Harbour clinic
-    nobody      a browser without any cookie
+patient     the record of Maria, at the Harbour clinic
+clinician   hers
+colleague   a clinician of the same clinic; Maria is not his patient
+outsider    a clinician of another clinic
+officer     a privacy officer of the Harbour clinic
+operator    an operator of the Harbour clinic
+nobody      a browser without any cookie
 """
 
 import itertools

@@ -78,7 +78,7 @@ def redis(*, port: int = 0) -> Iterator[Address]:
         (folder / "redis.conf").write_text(options)
         command = [_program("redis-server"), str(folder / "redis.conf")]
         with _running(command, folder, stop_by=signal.SIGTERM, account={}) as process:
-            _until(lambda: _answers_ping(port), process, folder)
+            _until(lambda: _answers_ping(port, password), process, folder)
             yield _address(f"redis://:{password}@127.0.0.1:{port}/0", process)
 
 
@@ -163,12 +163,12 @@ def _answers_sql(url: str) -> bool:
     return True
 
 
-def _answers_ping(port: int) -> bool:
+def _answers_ping(port: int, password: str) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
-            connection.sendall(b"PING\r\n")
-            # It asks for the password first: that is an answer too.
-            return connection.recv(8).startswith((b"+PONG", b"-NOAUTH"))
+            # Only ours knows the password: another engine on the same port would answer a PING just as well.
+            connection.sendall(f"AUTH {password}\r\n".encode())
+            return connection.recv(8).startswith(b"+OK")
     except OSError:
         return False
 

@@ -288,7 +288,7 @@ OBJECTS = sorted((n, r) for n, r in ROUTES if "_id>" in r and not n.startswith("
 
 @pytest.mark.parametrize("who", STRANGERS)
 def test_forbidden_looks_like_missing(scene, who):
-    missing = {k: "11111111-1111-4111-8111-111111111111" for k in ("consult_id", "patient_id")}
+    missing = dict.fromkeys(("consult_id", "patient_id"), "11111111-1111-4111-8111-111111111111")
     told_apart = [
         (name, method)
         for name, route in OBJECTS

@@ -18,7 +18,9 @@ def judged(monkeypatch):
     seen = []
     authenticate = auth.authenticate
     monkeypatch.setattr(
-        auth, "authenticate", lambda request, **given: (seen.append(given["password"]), authenticate(request, **given))[1]
+        auth,
+        "authenticate",
+        lambda request, **given: (seen.append(given["password"]), authenticate(request, **given))[1],
     )
     return seen
 

@@ -100,9 +100,7 @@ def test_a_new_password_signs_the_other_browsers_out_and_not_this_one(cast):
     assert here.cookies[settings.SESSION_COOKIE_NAME].value != old
 
 
-@pytest.mark.parametrize(
-    "password", ["short", "11 letters.", "qwerty123456", "clinician@staff.example", "x" * 257, ""]
-)
+@pytest.mark.parametrize("password", ["short", "11 letters.", "qwerty123456", "clinician@staff.example", "x" * 257, ""])
 def test_a_weak_new_password_is_refused(cast, password):
     browser = sign_in(cast.clinician)
     assert browser.post("/account/password/", {"password": password}).status_code == 200

@@ -35,6 +35,13 @@ class Watcher:
         context.on("weberror", lambda error: self.complaints.append(str(error.error)))
         context.on("request", lambda request: self._asked(request.url))
 
+    def deafly(self, examine: Callable[[], list[str]]) -> list[str]:
+        """axe-core tries inline styles, which the policy refuses: that is no fault of the page."""
+        before = list(self.complaints)
+        found = examine()
+        self.complaints = before
+        return found
+
     def _said(self, kind: str, text: str) -> None:
         if kind == "error" and "Failed to load resource" not in text:
             self.complaints.append(text)
@@ -45,7 +52,7 @@ class Watcher:
             self.complaints.append(f"foreign request: {parts.netloc}")
 
 
-def look(page: Page, name: str, dark: bool) -> None:
+def look(page: Page, name: str, dark: bool, watch: Watcher) -> None:
     """Both widths: no sideways scrolling, no accessibility fault that axe-core calls serious; a picture if wanted."""
     for width, height in SIZES:
         page.set_viewport_size({"width": width, "height": height})
@@ -55,7 +62,7 @@ def look(page: Page, name: str, dark: bool) -> None:
             Path(PICTURES).mkdir(parents=True, exist_ok=True)
             page.screenshot(path=f"{PICTURES}/{name}-{width}-{'dark' if dark else 'light'}.png", full_page=True)
         assert wide <= width, f"{name} is {wide} px wide at {width}"
-    faults = serious_faults(page)
+    faults = watch.deafly(lambda: serious_faults(page))
     assert not faults, f"{name}: {faults}"
 
 
@@ -84,55 +91,55 @@ def test_pages_of_a_visit(running: Product, watched: Callable, dark: bool) -> No
     desk, desk_watch = watched()
     page = desk.new_page()
     page.goto(f"{running.origin}/signin/")
-    look(page, "signin", dark)
+    look(page, "signin", dark, desk_watch)
     page = sign_in(desk, running)
-    look(page, "dashboard-empty", dark)
+    look(page, "dashboard-empty", dark, desk_watch)
     page.goto(f"{running.origin}/patients/new/")
-    look(page, "patient-new", dark)
+    look(page, "patient-new", dark, desk_watch)
     page.goto(f"{running.origin}/account/")
-    look(page, "account", dark)
+    look(page, "account", dark, desk_watch)
     visit = course.start(running, page)
-    look(page, "room-new", dark)
+    look(page, "room-new", dark, desk_watch)
     course.make_link(visit)
-    look(page, "room-invite", dark)
+    look(page, "room-invite", dark, desk_watch)
     phone, phone_watch = watched()
     guest = phone.new_page()
     guest.goto(visit.link)
     guest.get_by_role("button", name="Start").wait_for()
-    look(guest, "invited", dark)
+    look(guest, "invited", dark, phone_watch)
     guest.get_by_role("button", name="Start").click()
     guest.wait_for_url("**/visit/*/")
-    look(guest, "identity", dark)
+    look(guest, "identity", dark, phone_watch)
     course.confirm_identity(guest)
     course.expect_stage(guest, "devices")
-    look(guest, "devices", dark)
+    look(guest, "devices", dark, phone_watch)
     course.test_devices(guest)
     course.expect_stage(guest, "consent")
-    look(guest, "consent", dark)
+    look(guest, "consent", dark, phone_watch)
     course.agree(guest)
-    look(guest, "waiting", dark)
-    look(page, "room-waiting", dark)
+    look(guest, "waiting", dark, phone_watch)
+    look(page, "room-waiting", dark, desk_watch)
     board = desk.new_page()
     board.goto(f"{running.origin}/")
     board.locator("[data-lists] form").first.wait_for()
-    look(board, "dashboard-waiting", dark)
+    look(board, "dashboard-waiting", dark, desk_watch)
     board.close()
     page.set_viewport_size({"width": 1280, "height": 800})
     course.admit(visit, guest)
     course.sees_and_hears(page)
-    look(guest, "call-patient", dark)
-    look(page, "call-clinician", dark)
+    look(guest, "call-patient", dark, phone_watch)
+    look(page, "call-clinician", dark, desk_watch)
     guest.locator("[data-panel-toggle]").click()
-    look(guest, "call-patient-panel", dark)
+    look(guest, "call-patient-panel", dark, phone_watch)
     page.locator("[data-panel-toggle]").click()
-    look(page, "call-clinician-panel", dark)
+    look(page, "call-clinician-panel", dark, desk_watch)
     course.end(visit)
-    look(page, "ended-clinician", dark)
+    look(page, "ended-clinician", dark, desk_watch)
     course.expect_stage(guest, "ended")
-    look(guest, "ended-patient", dark)
+    look(guest, "ended-patient", dark, phone_watch)
     record = desk.new_page()
     record.goto(f"{running.origin}/")
-    look(record, "dashboard-done", dark)
+    look(record, "dashboard-done", dark, desk_watch)
     assert desk_watch.complaints == []
     assert phone_watch.complaints == []
 
@@ -147,7 +154,7 @@ def test_pages_of_the_privacy_officer_and_the_operator(running: Product, watched
         page = sign_in(context, running, email)
         for path in paths:
             page.goto(f"{running.origin}/admin/{path}")
-            look(page, f"admin-{path.strip('/').replace('/', '-') or 'index'}-{email.partition('@')[0]}", dark)
+            look(page, f"admin-{path.strip('/').replace('/', '-') or 'index'}-{email.partition('@')[0]}", dark, watch)
         assert watch.complaints == []
 
 
@@ -165,5 +172,5 @@ def test_pages_for_strangers(running: Product, watched: Callable, dark: bool) ->
         page.goto("about:blank")
         page.goto(running.origin + path)
         page.wait_for_timeout(300)
-        look(page, name, dark)
+        look(page, name, dark, watch)
     assert watch.complaints == []

@@ -15,9 +15,7 @@ def seated(cast):
 
 
 def _say(now, name=MARIA["name"], birth_date=MARIA["birth_date"]):
-    return now.browser().post(
-        reverse("identity", args=[now.consult.id]), {"name": name, "birth_date": birth_date}
-    )
+    return now.browser().post(reverse("identity", args=[now.consult.id]), {"name": name, "birth_date": birth_date})
 
 
 def test_the_right_name_and_date_lead_on(seated):

@@ -230,7 +230,7 @@ def test_old_tls_is_refused(box):
     context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
     # It says nothing to a version it does not speak.
     refused = pytest.raises((ssl.SSLError, ConnectionResetError, TimeoutError))
-    with socket.create_connection(("127.0.0.1", box.ports["turns"]), timeout=3) as raw, refused:
+    with socket.create_connection(("127.0.0.1", box.ports["turns"]), timeout=1) as raw, refused:
         context.wrap_socket(raw)
 
 

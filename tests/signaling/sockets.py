@@ -17,13 +17,24 @@ FINGERPRINT = "a=fingerprint:sha-256 " + ":".join(["AB"] * 32)
 
 def description(*media: str, fingerprint: str = FINGERPRINT, more: str = "") -> str:
     """A session description as short as can be."""
-    lines = ["v=0", "o=- 1 1 IN IP4 0.0.0.0", "s=-", "t=0 0", fingerprint, *(media or ("audio", "video")), *more.split("|")]
+    lines = [
+        "v=0",
+        "o=- 1 1 IN IP4 0.0.0.0",
+        "s=-",
+        "t=0 0",
+        fingerprint,
+        *(media or ("audio", "video")),
+        *more.split("|"),
+    ]
     profile = {"application": "UDP/DTLS/SCTP webrtc-datachannel"}
-    return "\r\n".join(
-        f"m={x} 9 {profile.get(x, 'UDP/TLS/RTP/SAVPF 111')}" if x in ("audio", "video", "application") else x
-        for x in lines
-        if x
-    ) + "\r\n"
+    return (
+        "\r\n".join(
+            f"m={x} 9 {profile.get(x, 'UDP/TLS/RTP/SAVPF 111')}" if x in ("audio", "video", "application") else x
+            for x in lines
+            if x
+        )
+        + "\r\n"
+    )
 
 
 def offer(leg: str = "call", negotiation: int = 1, sdp: str = "", **more: Any) -> dict[str, Any]:

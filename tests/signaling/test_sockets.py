@@ -76,7 +76,9 @@ async def test_a_ping_gets_a_pong(sockets):
 
 async def test_an_arrival_is_in_the_log_and_both_know(sockets):
     clinician, patient = await sockets.in_call(await sockets.visit("admitted"))
-    rows = await _do(lambda: list(AuditEntry.objects.filter(action="consult.connect").order_by("id").values_list("role", "detail")))
+    rows = await _do(
+        lambda: list(AuditEntry.objects.filter(action="consult.connect").order_by("id").values_list("role", "detail"))
+    )
     assert rows == [("clinician", {"tab": clinician.tab}), ("patient", {"tab": patient.tab})]
 
 
@@ -178,6 +180,7 @@ async def test_a_frame_on_its_way_when_the_gate_shuts_is_not_delivered(sockets, 
     await _do(consent.withdraw, now.seat, source="test")
     # The patient's socket hears of it; the clinician's still believes in the open gate.
     from channels.layers import get_channel_layer
+
     from signaling.consumers import seat_group
 
     await get_channel_layer().group_send(seat_group(now.seat.id), {"type": "consult.changed"})
@@ -350,7 +353,9 @@ async def test_a_dashboard_hears_that_something_changed_and_nothing_else(sockets
 
 def _noise(dice):
     """A frame with something wrong in it, most of the time."""
-    frame = dice.choice([offer(), _candidate(), {"kind": "ping"}, {"kind": "media", "camera": True}, {"type": "relay.frame"}])
+    frame = dice.choice(
+        [offer(), _candidate(), {"kind": "ping"}, {"kind": "media", "camera": True}, {"type": "relay.frame"}]
+    )
     text = json.dumps(frame)
     match dice.randrange(6):
         case 0:

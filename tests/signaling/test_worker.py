@@ -12,7 +12,8 @@ from channels.db import database_sync_to_async
 
 from consults import visit
 from consults.models import Consult, QualitySample, VoiceRecording
-from signaling import leases, worker as worker_module
+from signaling import leases
+from signaling import worker as worker_module
 from signaling.legs import NO_SERVERS
 from signaling.worker import Worker
 from tests.cast import BY, agree
@@ -247,7 +248,13 @@ async def test_before_and_after_the_consent_step_the_worker_takes_no_voice(socke
     assert not await leases.claim_async("worker-one", now.consult.id, now.seat.id, "voice")
     browser.addTrack(Tone(0.3))
     await browser.setLocalDescription(await browser.createOffer())
-    frame = {"kind": "description", "leg": "voice", "negotiation": 0, "type": "offer", "sdp": browser.localDescription.sdp}
+    frame = {
+        "kind": "description",
+        "leg": "voice",
+        "negotiation": 0,
+        "type": "offer",
+        "sdp": browser.localDescription.sdp,
+    }
     await worker._handle(
         {
             "consult": str(now.consult.id),

@@ -99,9 +99,7 @@ def test_without_a_key_a_page_answers_503_and_shows_nothing(cast, no_key):
 
 def test_without_a_key_nothing_is_written(cast, no_key):
     before = cast.patient.__class__.objects.count()
-    answer = sign_in(cast.clinician).post(
-        reverse("patient-new"), {"name": "New Person", "birth_date": "1990-01-01"}
-    )
+    answer = sign_in(cast.clinician).post(reverse("patient-new"), {"name": "New Person", "birth_date": "1990-01-01"})
     assert answer.status_code == 503
     assert cast.patient.__class__.objects.count() == before
 

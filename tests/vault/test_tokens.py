@@ -67,9 +67,7 @@ def _bulk_update(record):
 
 
 def _bulk_create(record):
-    Patient.objects.bulk_create(
-        [Patient(clinic_id=uuid4(), record_number="R2", created_at=timezone.now(), name=PLAIN)]
-    )
+    Patient.objects.bulk_create([Patient(clinic_id=uuid4(), record_number="R2", created_at=timezone.now(), name=PLAIN)])
 
 
 def _create(record):

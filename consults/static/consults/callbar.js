@@ -105,6 +105,10 @@ function bindPanel() {
     open(false);
     toggle.focus();
   });
+  // What opens something else must not stay behind the panel.
+  panel.addEventListener("click", (event) => {
+    if (event.target instanceof Element && event.target.closest("[data-closes-panel]")) open(false);
+  });
   panel.addEventListener("keydown", (event) => {
     if (event.key === "Escape") close.click();
   });
