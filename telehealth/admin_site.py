@@ -29,7 +29,9 @@ class StaffAdminSite(AdminSite):
             return redirect(views.home_of(request.user))
         return redirect(f"{reverse('signin')}?{urlencode({'next': request.GET.get('next', '')})}")
 
-    def logout(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:  # type: ignore[override]
+    def logout(  # type: ignore[override]
+        self, request: HttpRequest, extra_context: Any = None
+    ) -> HttpResponse:  # type: ignore[override]
         """Django's own leaves no entry in the log and nothing cleared in the browser."""
         return views.signout(request)
 

@@ -47,8 +47,6 @@ OTHER = {
     "name": "Wendel Otherwise",
     "birth_date": "1971-12-05",
     "phone": "020 7946 0999",
-    "email": "wendel@elsewhere.example",
-    "national_id": "WO 55 44 33 A",
 }
 #: what must not be readable anywhere outside the vault, however it is written
 CANARIES = (

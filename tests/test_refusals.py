@@ -5,6 +5,7 @@ a new one cannot go without a decision.
 """
 
 import re
+from functools import cached_property
 
 import pytest
 from django.conf import settings
@@ -160,12 +161,13 @@ class Scene:
             "consult_id": self.visit.consult.id,
             "patient_id": self.cast.patient.id,
             "recording_id": self.recording.pk,
-            "object_id": self._object_id(route),
+            "object_id": next((row.pk for part, row in self._objects.items() if part in route), 1),
         }
         return fill_in(route, **{**ids, **other})
 
-    def _object_id(self, route):
-        rows = {
+    @cached_property
+    def _objects(self):
+        return {
             "/consult/": self.visit.consult,
             "/consent/": self.visit.consult.consents.get(),
             "/consentstatement/": self.visit.consult.consents.get().statement,
@@ -174,13 +176,12 @@ class Scene:
             "/clinic/": self.cast.clinic,
             "/group/": Group.objects.get_or_create(name="unused")[0],
         }
-        return next((row.pk for part, row in rows.items() if part in route), 1)
 
     @property
     def secrets(self):
         return ["M. Q.", "Quixplotz", self.cast.clinician.email, self.cast.clinic.name, self.cast.patient.record_number]
 
-    @property
+    @cached_property
     def bodies(self):
         """What each form wants, so that a missing check would really do something."""
         words = consent.digest_of(consent.statement_for(self.visit.consult, "video_visit"))

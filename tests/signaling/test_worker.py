@@ -22,7 +22,10 @@ from vault.models import AuditEntry
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-QUALITY = '{"kind":"quality","rtt_ms":23.5,"jitter_ms":1,"loss":null,"frames_per_second":30,"kbit_in":9,"kbit_out":8,"relayed":false}'
+QUALITY = (
+    '{"kind":"quality","rtt_ms":23.5,"jitter_ms":1,"loss":null,'
+    '"frames_per_second":30,"kbit_in":9,"kbit_out":8,"relayed":false}'
+)
 
 
 async def _do(verb, *args, **more):
@@ -199,7 +202,7 @@ def _decoded(sound):
     """Length in seconds, and the loudest sample of full scale."""
     with av.open(io.BytesIO(sound)) as file:
         assert file.streams.audio[0].codec_context.name in ("opus", "libopus")
-        frames = [f for f in file.decode(audio=0)]
+        frames = list(file.decode(audio=0))
     resampler = av.AudioResampler(format="s16", layout="mono", rate=48_000)
     pieces = [p for f in frames for p in resampler.resample(f)]
     samples = [s for p in pieces for s in memoryview(bytes(p.planes[0])[: p.samples * 2]).cast("h")]

@@ -8,7 +8,7 @@ from django.core.management import CommandError, call_command
 from accounts.models import Clinic, User
 from accounts.second_factor import authenticator_of
 from telehealth import demo
-from tests.cast import CANARIES, Browser, is_signed_in
+from tests.cast import Browser, is_signed_in
 from vault.models import Patient
 
 
@@ -73,7 +73,3 @@ def test_no_code_for_anybody_who_is_not_of_the_demo(seeded, email):
     person(Clinic.objects.get(), "clinician", User.Role.CLINICIAN)
     with pytest.raises(CommandError, match="No demo account"):
         _code(email)
-
-
-def test_the_tests_canaries_are_not_the_demos_patients():
-    assert not [c for c in CANARIES if c in str(demo.PATIENTS)]
