@@ -31,7 +31,7 @@ class StaffAdminSite(AdminSite):
 
     def logout(  # type: ignore[override]
         self, request: HttpRequest, extra_context: Any = None
-    ) -> HttpResponse:  # type: ignore[override]
+    ) -> HttpResponse:
         """Django's own leaves no entry in the log and nothing cleared in the browser."""
         return views.signout(request)
 

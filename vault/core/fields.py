@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import phonenumbers
+from anyascii import anyascii
 from email_validator import EmailNotValidError, validate_email
 
 PREFIX_LETTERS = range(2, 9)
@@ -18,10 +19,9 @@ class BadValue(ValueError):
 
 
 def fold(text: str) -> str:
-    """Letters and digits only, accents and case folded, words apart by one space: "Zoë O'Neil" -> "zoe oneil"."""
-    plain = unicodedata.normalize("NFKD", text.replace("'", "").replace("’", "")).casefold()
-    kept = "".join(c if c.isalnum() else " " for c in plain if not unicodedata.combining(c))
-    return " ".join(kept.split())
+    """Plain letters and digits, in any script, words apart by one space: "Zoë O'Neil" -> "zoe oneil"."""
+    plain = anyascii(unicodedata.normalize("NFC", text).replace("'", "").replace("’", "")).casefold()
+    return " ".join("".join(c if c.isalnum() else " " for c in plain.replace("'", "")).split())
 
 
 def _one_line(value: str) -> str:

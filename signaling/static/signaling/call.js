@@ -286,7 +286,8 @@ export class Call extends EventTarget {
   async measure() {
     // An offer or its answer may have been lost with a socket. By now the description has its candidates in it.
     const unanswered = performance.now() - this.offeredAt > UNANSWERED_AFTER;
-    if (this.pc.signalingState === "have-local-offer" && unanswered) this.sendDescription();
+    const sent = this.negotiation >= 0 && this.pc.signalingState === "have-local-offer";
+    if (sent && unanswered) this.sendDescription();
     if (this.state !== "connected") return;
     const pc = this.pc;
     const { sample, totals } = await measure(pc, this.totals);
