@@ -9,13 +9,17 @@ operator    an operator of the Harbour clinic
 nobody      a browser without any cookie
 """
 
+import copy
 import itertools
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from django.conf import settings
 from django.contrib.sessions.backends.db import SessionStore
+from django.db.models import AutoField, Model
+from django.db.models.base import ModelState
 from django.http import HttpRequest
 from django.test import Client
 from django.urls import reverse
@@ -28,7 +32,7 @@ from consults import consent, invitations, seats, visit
 from consults.models import Consult, Participant
 from vault import audit
 from vault import patients as vault_patients
-from vault.models import Patient
+from vault.models import AuditEntry, DataKey, IndexKey, Patient, SealedValue, SearchDigest
 
 PASSWORD = "correct horse battery staple"
 BY = audit.Actor(role="system", person="tests")
@@ -89,6 +93,35 @@ class Cast:
 
 
 def assemble() -> Cast:
+    """Everybody, in an empty database. The product's verbs make them once; later tests get the same rows again."""
+    if not _kept:
+        cast = _make()
+        _kept.update(cast=cast, rows=[(model, list(model._default_manager.all())) for model in _MODELS])
+        return cast
+    return _put_back(_kept["cast"], _kept["rows"])
+
+
+_kept: dict[str, Any] = {}
+_MODELS = (Clinic, User, Authenticator, Patient, DataKey, IndexKey, SealedValue, SearchDigest, AuditEntry)
+
+
+def _put_back(cast: Cast, rows: list[tuple[type[Model], list[Model]]]) -> Cast:
+    made: dict[Any, Any] = {}
+    for model, kept in rows:
+        fresh = [copy.copy(row) for row in kept]
+        for row in fresh:
+            row._state = ModelState()
+            if isinstance(model._meta.pk, AutoField):
+                row.pk = None  # the database numbers it, or its sequence would meet the number later
+            made[row.pk] = row
+        model._default_manager.bulk_create(fresh)
+    for user in made.values():
+        if isinstance(user, User):
+            user.clinic = made[user.clinic_id]
+    return Cast(**{field.name: made[getattr(cast, field.name).pk] for field in fields(Cast)})
+
+
+def _make() -> Cast:
     clinic = Clinic.objects.create(name="Harbour Practice", phone="020 7946 0100")
     other = Clinic.objects.create(name="Hilltop Surgery")
     return Cast(

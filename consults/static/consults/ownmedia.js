@@ -22,7 +22,10 @@ export class OwnMedia extends EventTarget {
     this.ended = false;
     /** @type {(MediaStreamTrack | null)[]} */
     this.sent = [];
+    /** @type {MediaStreamTrack | null} */
+    this.sharpened = null;
     devices.addEventListener("change", () => this.#apply());
+    call.addEventListener("quality", (event) => this.#sharpen(/** @type {CustomEvent} */ (event).detail.word));
     this.#apply();
   }
 
@@ -77,6 +80,18 @@ export class OwnMedia extends EventTarget {
       microphone: this.devices.microphoneOn,
       screen: this.screen !== null,
     });
+  }
+
+  /**
+   * A call starts with a small picture, which is there sooner; a good path gets a sharper one.
+   * @param {string} word
+   */
+  #sharpen(word) {
+    const { camera } = this.devices;
+    if (word !== "good" || !camera || camera === this.sharpened) return;
+    this.sharpened = camera;
+    // A camera that has no more to give keeps what it gives.
+    camera.applyConstraints({ width: { ideal: 1280 }, height: { ideal: 720 } }).catch(() => undefined);
   }
 
   #apply() {
