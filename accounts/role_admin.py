@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.contrib.admin import ModelAdmin
+from django.contrib.admin import ModelAdmin, ShowFacets
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.text import capfirst
@@ -22,6 +22,7 @@ class RoleAdmin(ModelAdmin):  # type: ignore[type-arg]
     clinic_lookup = "clinic_id"
     actions: Any = None
     show_full_result_count = False
+    show_facets = ShowFacets.NEVER
     list_per_page = 50
 
     def _is(self, request: HttpRequest, roles: tuple[str, ...]) -> bool:

@@ -24,6 +24,9 @@ from telehealth.celery import app as celery_app
 
 logger = logging.getLogger("telehealth")
 
+#: what honcho gives back when it was told to stop: 128 and the number of SIGINT or SIGTERM
+STOPPED_BY_SIGNAL = (130, 143)
+
 
 def _endpoint(key: Path, crt: Path) -> str:
     bind = settings.BIND.replace(":", r"\:")
@@ -144,5 +147,5 @@ def run_separately(key: Path, crt: Path, ready: Callable[[], None]) -> None:
         manager.add_process(name, f"exec {quoted}", env={**os.environ, "DJANGO_SETTINGS_MODULE": "telehealth.settings"})
     threading.Thread(target=_when_listening, args=(ready,), daemon=True).start()
     manager.loop()
-    if manager.returncode not in (0, None, 130):
+    if manager.returncode not in (0, None, *STOPPED_BY_SIGNAL):
         raise SystemExit("A part of the platform stopped; the lines above say which.")

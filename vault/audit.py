@@ -30,7 +30,7 @@ ACTIONS = {
     "consult.view": "opened a consult",
     "consult.waiting": "began to wait",
     "consult.admit": "admitted the patient",
-    "consult.connect": "joined the call",
+    "consult.connect": "connected to the visit",
     "consult.end": "ended the consult",
     "consult.note": "wrote a note",
     "consult.note.read": "read a note",
