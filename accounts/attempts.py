@@ -1,11 +1,11 @@
 """A limit on guessing: so many judged attempts a window, counted in the database, so it holds across processes."""
 
-import hashlib
 from datetime import timedelta
 
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from accounts.models import Attempts
 
@@ -14,7 +14,8 @@ LIMIT = 10
 
 
 def _digest(kind: str, subject: str) -> str:
-    return hashlib.sha256(f"{kind}\0{subject}".encode()).hexdigest()
+    # Keyed: what was typed as an e-mail, or an address, could be guessed from a plain digest.
+    return salted_hmac("accounts.attempts", f"{kind}\0{subject}", algorithm="sha256").hexdigest()
 
 
 def allowed(kind: str, subject: str, *, limit: int = LIMIT) -> bool:

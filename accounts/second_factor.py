@@ -22,9 +22,12 @@ def current_code(device: Authenticator) -> str:
     return code_at(bytes(device.seed), step_of(time.time()))
 
 
-def begin_enrolment(user: User) -> Authenticator:
-    """An unconfirmed authenticator with a fresh seed; asking again before confirming shows the same one."""
-    device: Authenticator | None = Authenticator.objects.filter(user=user, confirmed=False).first()
+def begin_enrolment(user: User, begun: int | None = None) -> Authenticator:
+    """An unconfirmed authenticator with a fresh seed, or the one that this same sign-in has begun with.
+
+    Another sign-in gets a seed of its own: somebody else with the password may have been shown the first.
+    """
+    device: Authenticator | None = Authenticator.objects.filter(user=user, confirmed=False, pk=begun).first()
     if device is None:
         device = Authenticator.objects.create(
             user=user, name="Authenticator app", confirmed=False, seed=os.urandom(SEED_BYTES)

@@ -9,7 +9,7 @@ from django.contrib import auth
 from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.crypto import constant_time_compare
+from django.utils.crypto import constant_time_compare, salted_hmac
 
 from accounts import attempts, second_factor, sessions
 from accounts.models import Authenticator, User
@@ -97,8 +97,8 @@ def _refused(request: HttpRequest, action: str, who: User | str, *, reason: str)
     if known:
         actor = _actor(request, known)
     else:
-        # An unknown e-mail may be a password typed in the wrong box: keep a digest only.
-        digest = hashlib.sha256(str(who).encode()).hexdigest()[:16]
+        # An unknown e-mail may be a password typed in the wrong box: keep a keyed digest only.
+        digest = salted_hmac("accounts.unknown", str(who), algorithm="sha256").hexdigest()[:16]
         actor = audit.Actor(role="nobody", person=f"unknown:{digest}", source=sessions.source_of(request))
     audit.record(action, actor, outcome=AuditEntry.Outcome.FAILED, reason=reason)
 

@@ -14,6 +14,8 @@ from accounts.forms import CodeForm, NewPasswordForm, PasswordForm
 from accounts.models import User
 from vault import audit
 
+#: in the session: which authenticator this sign-in sets up
+ENROLLING = "enrolling"
 THROTTLED = "Too many tries. Wait 15 minutes, then try again. Your account is safe."
 WRONG_CODE = "That code is not right. Wait for the next code in your app and type it in."
 WRONG_PASSWORD = "E-mail or password is not right. Check both and try again."  # noqa: S105
@@ -72,7 +74,8 @@ def enrol(request: HttpRequest) -> HttpResponse:
     user = signin.pending_user(request)
     if user is None or second_factor.authenticator_of(user):
         return redirect("signin")
-    device = second_factor.begin_enrolment(user)
+    device = second_factor.begin_enrolment(user, request.session.get(ENROLLING))
+    request.session[ENROLLING] = device.pk
     form = CodeForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         with transaction.atomic():

@@ -17,6 +17,23 @@ from vault import audit
 PRIVACY_OFFICER, OPERATOR = User.Role.PRIVACY_OFFICER, User.Role.OPERATOR
 
 
+class ClinicianFilter(admin.SimpleListFilter):
+    """The clinicians of the officer's own clinic; Django's own filter would name everybody's."""
+
+    title = "clinician"
+    parameter_name = "clinician"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        assert isinstance(request.user, User)  # noqa: S101
+        people = User.objects.filter(clinic=request.user.clinic_id, role=User.Role.CLINICIAN).order_by("name")
+        return [(str(user.pk), user.name) for user in people]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        chosen = self.value()
+        known = chosen in {str(key) for key, _ in self.lookup_choices}
+        return queryset.filter(clinician=chosen) if known else queryset
+
+
 @admin.register(Consult)
 class ConsultAdmin(RoleAdmin):
     """Sessions as the operator sees them: when, whose, how it went; of the patient the record number only."""
@@ -24,7 +41,7 @@ class ConsultAdmin(RoleAdmin):
     view_roles = (PRIVACY_OFFICER, OPERATOR)
     list_display = ("created_at", "clinician", "record", "state", "minutes", "samples", "worker")
     list_select_related = ("clinician", "patient")
-    list_filter = ("clinician", ("created_at", admin.DateFieldListFilter))
+    list_filter = (ClinicianFilter, ("created_at", admin.DateFieldListFilter))
     search_fields = ("=id", "=patient__record_number")
     fields = ("id", "created_at", "admitted_at", "ended_at", "clinician", "record", "state", "minutes", "samples")
     readonly_fields = fields

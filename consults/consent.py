@@ -98,6 +98,7 @@ def give(seat: Participant, *, shown: str, typed_name: str, recording: VoiceReco
         at=now,
         expires_at=now + timedelta(hours=settings.CONSENT_LIFETIME_HOURS),
     )
+    drop_unused_recordings(consult, patient_actor(seat, source))
     _note(consent, seat, source, "consent.give")
     hints.consult_changed(consult)
     return consent
@@ -127,6 +128,15 @@ def withdraw(seat: Participant, *, source: str) -> Consent | None:
     _note(withdrawn, seat, source, "consent.withdraw")
     hints.consult_changed(consult)
     return withdrawn
+
+
+def drop_unused_recordings(consult: Consult, by: audit.Actor) -> None:
+    """Erase what no consent names: the patient spoke it again, or went on without. No voice is kept for nothing."""
+    for recording in VoiceRecording.objects.filter(participant__consult=consult, consent=None):
+        number = recording.pk
+        recording.delete()
+        vault_patients.erase(recording.sound)
+        audit.record("consent.voice.drop", by, patient=consult.patient_id, consult=consult.id, recording=number)
 
 
 def _note(consent: Consent, seat: Participant, source: str, action: str) -> None:

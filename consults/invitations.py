@@ -3,7 +3,7 @@
 import hashlib
 import secrets
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
@@ -62,10 +62,20 @@ def invite(consult: Consult, by: Actor) -> tuple[Invitation, str]:
 def revoke(consult: Consult, by: Actor) -> None:
     """Unused links stop working, and so does the seat of whoever used one: the next invite starts afresh."""
     now = timezone.now()
+    consult = Consult.objects.select_for_update().get(pk=consult.pk)
     consult.invitations.filter(revoked_at=None).update(revoked_at=now)
-    consult.participants.filter(role=Participant.Role.PATIENT, left_at=None).update(left_at=now)
+    _empty_seat(consult, now)
     audit.record("invite.revoke", by, patient=consult.patient_id, consult=consult.id)
     hints.consult_changed(consult)
+
+
+def _empty_seat(consult: Consult, now: datetime) -> None:
+    """Whoever has the seat leaves, and her admission with her: the clinician lets in whoever takes it next."""
+    left = consult.participants.filter(role=Participant.Role.PATIENT, left_at=None).update(left_at=now)
+    if left and consult.is_live:
+        consult.admitted_at = None
+        consult.negotiation += 1
+        consult.save(update_fields=["admitted_at", "negotiation"])
 
 
 def find(token: str) -> Invitation:
@@ -91,11 +101,12 @@ def redeem(token: str, *, source: str) -> Seat:
     """Take the patient's seat with this token. Of browsers that race for it, one conditional UPDATE picks one."""
     now = timezone.now()
     invitation = find(token)
+    # Locked, so that nobody is admitted or sent home while the seat changes hands.
+    consult = Consult.objects.select_for_update().get(pk=invitation.consult_id)
     taken = Invitation.objects.filter(pk=invitation.pk, redeemed_at=None, revoked_at=None).update(redeemed_at=now)
-    if not taken:
+    if not taken or consult.is_over:
         raise NotInvited
-    consult = invitation.consult
-    consult.participants.filter(role=Participant.Role.PATIENT, left_at=None).update(left_at=now)
+    _empty_seat(consult, now)
     secret = secrets.token_urlsafe(TOKEN_BYTES)
     seat = Participant.objects.create(
         consult=consult, role=Participant.Role.PATIENT, seat_digest=digest(secret), joined_at=now

@@ -17,7 +17,8 @@ def remember(response: HttpResponse, seat: invitations.Seat) -> None:
     response.set_cookie(
         cookie_name(seat.participant.consult_id),
         seat.secret,
-        max_age=settings.CONSENT_LIFETIME_HOURS * 3600,
+        # Whoever opens her link a day early still has her seat when the visit begins.
+        max_age=(settings.INVITE_LIFETIME_HOURS + settings.CONSENT_LIFETIME_HOURS) * 3600,
         secure=True,
         httponly=True,
         samesite="Lax",  # Strict would lose the seat when she comes back by the link in her mail

@@ -29,7 +29,10 @@ def send_invitation(mail_id: int) -> None:
 def sweep() -> None:
     """Take up what got lost: a broker that died has no memory, the database has."""
     for mail_id in mail.unsent():
-        mail.send(mail_id)
+        try:
+            mail.send(mail_id)
+        except Exception as error:  # one letter that cannot be made must not hold up all others
+            logger.error("an invite could not be sent: %s", type(error).__name__)
 
 
 @shared_task

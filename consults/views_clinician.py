@@ -10,7 +10,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accounts import sessions, signin
+from accounts import attempts, sessions, signin
 from accounts.access import clinician, denied, person
 from accounts.second_factor import qr_svg
 from consults import invitations, mail, tasks, visit, voice
@@ -22,6 +22,8 @@ from vault.core.fields import KINDS
 from vault.models import Patient
 
 RECENT = 20
+#: how often one person may read protected values in 15 minutes: far above a day's work, far below copying a clinic
+REVEALS = 60
 
 
 def _consult(request: HttpRequest, consult_id: UUID) -> Consult:
@@ -133,6 +135,9 @@ def reveal(request: HttpRequest, patient_id: UUID) -> HttpResponse:
             return _sorry("Too many tries. Wait 15 minutes, then try again.", status=429)
         sessions.confirm(request)
         audit.record("signin.stepup", sessions.actor(request))
+    if not attempts.allowed("reveal", str(person(request).pk), limit=REVEALS):
+        denied(request, request.path)
+        return _sorry("You have opened very many values. Wait 15 minutes, then go on.", status=429)
     try:
         values = vault_patients.reveal(
             record, form.cleaned_data["fields"], sessions.actor(request), purpose=form.cleaned_data["purpose"]
@@ -228,6 +233,8 @@ def invite(request: HttpRequest, consult_id: UUID) -> HttpResponse:
 @require_POST
 def invite_mail(request: HttpRequest, consult_id: UUID) -> HttpResponse:
     consult = _consult(request, consult_id)
+    if consult.is_over:
+        return _sorry("This consult has ended. Start a new one.", status=409)
     try:
         queued = mail.mail_invitation(consult, sessions.actor(request))
     except mail.CannotMail as error:
@@ -274,11 +281,11 @@ def note(request: HttpRequest, consult_id: UUID) -> HttpResponse:
 @clinician
 @require_GET
 def recording(request: HttpRequest, consult_id: UUID, recording_id: int) -> HttpResponse:
-    """The spoken consent, for the consult's clinician."""
+    """The spoken consent, for the consult's clinician; a recording that the patient did not send is nobody's."""
     consult = _consult(request, consult_id)
     found = (
         VoiceRecording.objects.select_related("participant__consult__patient")
-        .filter(pk=recording_id, participant__consult=consult)
+        .filter(pk=recording_id, participant__consult=consult, consent__isnull=False)
         .first()
     )
     if found is None:

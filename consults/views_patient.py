@@ -5,6 +5,7 @@ from functools import wraps
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -145,10 +146,12 @@ def give_consent(request: HttpRequest, seat: Participant) -> HttpResponse:
         if recording is None:
             return _sorry("The recording was not found. Record it again or go on without it.")
     try:
-        given = consent.give(
-            seat, shown=data["shown"], typed_name=data["name"], recording=recording, source=source_of(request)
-        )
-        visit.wait(seat, source=source_of(request))
+        # Both or neither: whoever had agreed and did not wait could neither agree again nor be admitted.
+        with transaction.atomic():
+            given = consent.give(
+                seat, shown=data["shown"], typed_name=data["name"], recording=recording, source=source_of(request)
+            )
+            visit.wait(seat, source=source_of(request))
     except (consent.NotConsented, visit.NotNow) as error:
         return _sorry(str(error), status=409)
     return JsonResponse({"ok": True, "consent": str(given.id), "at": given.at.isoformat()})

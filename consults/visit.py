@@ -84,6 +84,10 @@ def _is_here(participant: Participant | None) -> bool:
     )
 
 
+def patient_is_here(consult: Consult) -> bool:
+    return _is_here(consult.participants.filter(role=Participant.Role.PATIENT, left_at=None).first())
+
+
 def _place(consult: Consult, seat: Participant | None) -> int:
     """The patient's place among those who wait for the same clinician; 1 is next, 0 is not waiting."""
     if seat is None or seat.waiting_since is None or consult.admitted_at:
@@ -121,6 +125,8 @@ def start(clinician: User, patient: Patient, by: Actor) -> Consult:
 def confirm_identity(seat: Participant, *, name: str, birth_date: str, source: str) -> bool:
     """Compare what the patient typed with the record. After five misses the seat is closed: she calls the clinic."""
     seat = Participant.objects.select_for_update().select_related("consult__patient").get(pk=seat.pk)
+    if seat.consult.is_over:
+        raise NotNow("This visit has ended. Load this page again.")
     if seat.identity_failures >= IDENTITY_TRIES:
         raise NotNow("That did not match several times. Please call your clinic; they will send you a new link.")
     consult = seat.consult
@@ -194,6 +200,7 @@ def end(consult: Consult, by: Actor, *, reason: str = "") -> Consult:
         consult.ended_at = timezone.now()
         consult.save(update_fields=["ended_at"])
         consult.invitations.filter(revoked_at=None, redeemed_at=None).update(revoked_at=consult.ended_at)
+        consent.drop_unused_recordings(consult, by)
         audit.record("consult.end", by, patient=consult.patient_id, consult=consult.id, reason=reason)
     hints.consult_changed(consult)
     return consult

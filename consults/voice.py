@@ -28,8 +28,9 @@ def may_record(seat: Participant) -> bool:
 
 @transaction.atomic
 def keep(seat: Participant, sound: bytes, *, seconds: float) -> VoiceRecording:
-    """Seal a recording the worker made. `sound`: an Ogg/Opus file."""
+    """Seal a recording the worker made, in place of an earlier one. `sound`: an Ogg/Opus file."""
     consult = seat.consult
+    consent.drop_unused_recordings(consult, patient_actor(seat, ""))
     recording = VoiceRecording.objects.create(
         participant=seat,
         sound=vault_patients.seal(consult.patient, "consent_voice", sound),

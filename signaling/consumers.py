@@ -21,6 +21,9 @@ LOOK_EVERY = 2.0
 HELLO_WITHIN = 5.0
 FRAMES_PER_SECOND = 40
 FRAMES_AT_ONCE = 120
+#: a leg to the worker costs it a key, a socket and a log entry; a page makes one or two, and another when it breaks
+WORKER_OFFERS_PER_SECOND = 0.5
+WORKER_OFFERS_AT_ONCE = 6
 WORKERS = "workers"
 
 BAD_FRAME, SIGNED_OUT, NOT_ALLOWED, REPLACED, OVER, TOO_FAST = 4400, 4401, 4403, 4409, 4410, 4429
@@ -82,6 +85,7 @@ class VisitConsumer(Watched):
             await self.close()
             return
         self.rate = protocol.Rate(FRAMES_PER_SECOND, FRAMES_AT_ONCE, time.monotonic())
+        self.offers = protocol.Rate(WORKER_OFFERS_PER_SECOND, WORKER_OFFERS_AT_ONCE, time.monotonic())
         self.candidates = 0
         await self.channel_layer.group_add(consult_group(self.consult_id), self.channel_name)
         await self.channel_layer.group_add(seat_group(self.visitor.participant.id), self.channel_name)
@@ -143,6 +147,9 @@ class VisitConsumer(Watched):
     async def describe(self, frame: protocol.Description) -> None:
         sdp.check_description(frame.sdp, frame.leg)
         if not await self.leg_open(frame):
+            return
+        if frame.leg != "call" and not self.offers.take(time.monotonic()):
+            await self.fault("too_often", "The connection is tried too often. Wait a moment.")
             return
         cleaned = protocol.Description(
             frame.leg, frame.negotiation, frame.type, sdp.without_bad_candidates(frame.sdp, frame.leg)

@@ -44,7 +44,7 @@ def visitor(scope: dict[str, Any], consult_id: UUID, role: str) -> Visitor | Non
         return Visitor(seat, invitations.patient_actor(seat, _source(scope))) if seat else None
     session = _session(scope)
     user = sessions.person(session)
-    if user is None:
+    if user is None or user.role != User.Role.CLINICIAN:
         return None
     try:
         consult = visit.of_clinician(user, consult_id)
@@ -57,8 +57,8 @@ def visitor(scope: dict[str, Any], consult_id: UUID, role: str) -> Visitor | Non
 
 
 def _stay_signed_in(session: SessionStore, consult: Consult) -> None:
-    """A clinician who talks to a patient is not idle, though she clicks nothing."""
-    if consult.is_live:
+    """A clinician who talks to a patient is not idle, though she clicks nothing. A call without a patient is none."""
+    if consult.is_live and visit.patient_is_here(consult):
         sessions.touch(session)
         if session.modified:
             try:

@@ -9,12 +9,18 @@ import struct
 from typing import Any
 
 import aioice.ice
+import aiortc.rtcpeerconnection
 from aioice import stun
+from aiortc.rtcsctptransport import DataChunk, RTCSctpTransport
 
 #: more than a path's MTU is not ours
 LARGEST = 2048
 #: packets that may wait for DTLS; a handshake has a dozen
 WAITING = 256
+#: pieces of unfinished data-channel messages that may wait; a whole message of ours is one piece
+PIECES = 256
+#: streams of one association; the monitor uses one
+STREAMS = 16
 _ABOVE_STUN = 4  # RFC 7983: a first byte of 0 to 3 is STUN, DTLS and SRTP start higher
 
 
@@ -37,6 +43,16 @@ class GuardedProtocol(aioice.ice.StunProtocol):
         return any(pair.remote_addr == addr and pair.protocol is self for pair in self.receiver._check_list)
 
 
+class GuardedSctp(RTCSctpTransport):
+    """Data channels whose unfinished messages are bounded. What is too much is not acknowledged: RFC 9260, 6.2."""
+
+    async def _receive_data_chunk(self, chunk: DataChunk) -> None:
+        waiting = sum(len(stream.reassembly) for stream in self._inbound_streams.values())
+        if chunk.stream_id < STREAMS and waiting < PIECES:
+            await super()._receive_data_chunk(chunk)
+
+
 def install() -> None:
-    """Make every ICE connection of this process use the guard."""
+    """Make every peer connection of this process use the guards."""
     aioice.ice.StunProtocol = GuardedProtocol
+    aiortc.rtcpeerconnection.RTCSctpTransport = GuardedSctp

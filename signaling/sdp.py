@@ -10,9 +10,11 @@ _PROFILES = {"UDP/TLS/RTP/SAVPF", "UDP/DTLS/SCTP"}
 _HASHES = {"sha-256", "sha-384", "sha-512"}
 _MEDIA_OF_LEG = {"call": {"audio", "video"}, "monitor": {"application"}, "voice": {"audio"}}
 _CANDIDATE = re.compile(
-    r"candidate:\S{1,32} [12] (?:udp|tcp) \d{1,10} (\S{1,255}) \d{1,5} typ (?:host|srflx|prflx|relay)(?: .*)?",
+    r"candidate:\S{1,32} [12] (?:udp|tcp) \d{1,10} (\S{1,255}) (\d{1,5}) typ (?:host|srflx|prflx|relay)(?: .*)?",
     re.I,
 )
+
+_THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
 
 
 class BadDescription(Exception):
@@ -26,7 +28,8 @@ def check_description(sdp: str, leg: str) -> None:
         # Other parsers end a line elsewhere too, and would find lines in it that nobody here has looked at.
         raise BadDescription("line ends")
     media = [line[2:].split() for line in lines if line.startswith("m=")]
-    if not 1 <= len(media) <= MAX_MEDIA_LINES:
+    # The worker's legs have one line: a second track would be decoded for nobody, and kept.
+    if not 1 <= len(media) <= (MAX_MEDIA_LINES if leg == "call" else 1):
         raise BadDescription("number of media lines")
     for words in media:
         if len(words) < 4 or words[2] not in _PROFILES or words[0] not in _MEDIA_OF_LEG[leg]:
@@ -55,7 +58,7 @@ def candidate_allowed(candidate: str, leg: str) -> bool:
     if not candidate:
         return True
     match = _CANDIDATE.fullmatch(candidate)
-    if not match:
+    if not match or not 0 < int(match.group(2)) < 2**16:
         return False
     return address_allowed(match.group(1), host_names=leg == "call")
 
@@ -67,6 +70,6 @@ def address_allowed(text: str, *, host_names: bool) -> bool:
         # Browsers hide local addresses behind random .local names (RFC 8828 mode 3); nothing else is resolved.
         return host_names and re.fullmatch(r"[0-9a-f-]{36}\.local", text) is not None
     mapped = isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None
-    return not (
-        mapped or address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified
-    )
+    broadcast = isinstance(address, ipaddress.IPv4Address) and address.is_reserved
+    nowhere = address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified
+    return not (mapped or broadcast or nowhere or address in _THIS_NETWORK)

@@ -270,6 +270,8 @@ LOGGING: dict[str, Any] = {
         "consults": {"level": "INFO"},
         # Its records carry the request, whose POST data may be a patient's; errors.py logs the path and the kind.
         "django.request": {"handlers": [], "propagate": False, "level": "CRITICAL"},
+        # A stranger's wrong Host would write sixty lines a request; she gets her 400 without.
+        "django.security.DisallowedHost": {"handlers": [], "propagate": False, "level": "CRITICAL"},
         "django.server": {"level": "ERROR"},
         "celery": {"level": "WARNING"},
         "aioice": {"level": "ERROR"},

@@ -40,6 +40,7 @@ ACTIONS = {
     "invite.redeem": "opened an invite",
     "identity.check": "confirmed name and date of birth",
     "consent.voice": "spoke the consent, recorded",
+    "consent.voice.drop": "removed a recording that no consent uses",
     "consent.voice.play": "listened to a consent recording",
     "consent.statement": "published new consent words",
     "consent.give": "gave consent",

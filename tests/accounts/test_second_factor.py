@@ -13,7 +13,6 @@ from accounts.second_factor import (
     RECOVERY_CODES,
     accept_recovery_code,
     authenticator_of,
-    begin_enrolment,
     new_recovery_codes,
 )
 from accounts.totp import STEP_SECONDS, code_at, matching_step, step_of
@@ -79,6 +78,14 @@ def test_of_parallel_uses_of_one_code_exactly_one_succeeds(committed_cast, clock
     assert sum(is_signed_in(b) for b in browsers) == 1
 
 
+def test_of_two_who_read_the_same_row_one_succeeds(cast, clock):
+    """The race by hand: both have loaded the authenticator before either has used the code."""
+    first, second = authenticator_of(cast.clinician), authenticator_of(cast.clinician)
+    code = code_of(cast.clinician)
+    assert first.verify_token(code)
+    assert not second.verify_token(code)
+
+
 def test_of_parallel_uses_of_one_recovery_code_exactly_one_succeeds(committed_cast):
     code = new_recovery_codes(committed_cast.clinician)[0]
     device = authenticator_of(committed_cast.clinician)
@@ -141,7 +148,7 @@ def newcomer(cast):
 def test_the_first_sign_in_sets_up_the_second_factor(newcomer, clock):
     browser = type_password(newcomer)
     page = browser.get(reverse("enrol"))
-    device = begin_enrolment(newcomer)
+    device = Authenticator.objects.get(user=newcomer)
     assert b32encode(bytes(device.seed)).decode()[:4] in page.content.decode()
     answer = browser.post(reverse("enrol"), {"code": code_at(bytes(device.seed), step_of(time.time()))})
     assert answer.status_code == 200
@@ -157,8 +164,19 @@ def test_a_wrong_first_code_sets_nothing_up(newcomer, clock):
     assert not is_signed_in(browser)
 
 
+def _shown_seed(browser):
+    return browser.get(reverse("enrol")).context["seed"]
+
+
 def test_asking_again_shows_the_same_seed(newcomer):
-    assert begin_enrolment(newcomer).seed == begin_enrolment(newcomer).seed
+    browser = type_password(newcomer)
+    assert _shown_seed(browser) == _shown_seed(browser)
+
+
+def test_another_sign_in_is_shown_another_seed(newcomer):
+    """A thief of the password who looks first must not know the seed that the owner sets up."""
+    thief, owner = type_password(newcomer), type_password(newcomer)
+    assert _shown_seed(thief) != _shown_seed(owner)
 
 
 def test_whoever_has_a_second_factor_cannot_replace_it_with_the_password_alone(cast):

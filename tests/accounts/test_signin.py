@@ -151,6 +151,16 @@ def test_the_session_id_changes_at_each_step_and_the_old_one_is_dead(cast):
     assert old.get(CODE).status_code == 302
 
 
+def test_each_password_starts_a_session_of_its_own(cast):
+    """A session that was there before, somebody else's even, does not become hers."""
+    browser = type_password(cast.colleague)
+    browser.get(SIGNIN)
+    old = _key(browser)
+    type_password(cast.clinician, browser)
+    assert _key(browser) != old
+    assert not Session.objects.filter(session_key=old).exists()
+
+
 def test_a_planted_session_id_is_not_taken_over(cast):
     browser = Browser()
     browser.cookies[settings.SESSION_COOKIE_NAME] = "p1antedbysomebody0000000000000000"

@@ -223,6 +223,7 @@ def test_a_recording_is_sealed_and_each_hearing_is_in_the_log(cast, tested):
     assert is_token(recording.sound)
     assert voice.play(recording, BY) == b"OggS canary"
     assert AuditEntry.objects.filter(action="consent.voice.play").count() == 1
+    agree(tested, recording=recording)
     answer = sign_in(cast.clinician).get(reverse("recording", args=[tested.consult.id, recording.pk]))
     assert (answer.content, answer.headers["Content-Type"]) == (b"OggS canary", "audio/ogg")
     assert AuditEntry.objects.filter(action="consent.voice.play").count() == 2

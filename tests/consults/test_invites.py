@@ -111,6 +111,23 @@ def test_of_browsers_that_race_for_one_invite_exactly_one_gets_the_seat(committe
     assert Participant.objects.filter(consult=now.consult, role="patient", left_at=None).count() == 1
 
 
+def test_of_two_who_found_the_same_invite_one_gets_the_seat(invited, monkeypatch):
+    """The race by hand: both have looked before either has taken it."""
+    found = invitations.find(invited.token)
+    monkeypatch.setattr(invitations, "find", lambda token: found)
+    invitations.redeem(invited.token, source="x")
+    with pytest.raises(invitations.NotInvited):
+        invitations.redeem(invited.token, source="x")
+
+
+def test_an_invite_revoked_in_the_same_moment_gives_no_seat(invited, monkeypatch):
+    found = invitations.find(invited.token)
+    monkeypatch.setattr(invitations, "find", lambda token: found)
+    invitations.revoke(invited.consult, BY)
+    with pytest.raises(invitations.NotInvited):
+        invitations.redeem(invited.token, source="x")
+
+
 def test_a_token_has_256_bits_and_is_kept_as_a_digest(invited):
     from tests.vault.test_no_plaintext import _rows
 

@@ -90,7 +90,7 @@ class Socket:
             pass
         return int(frame["code"])
 
-    async def nothing_but_states(self, seconds: float = 0.3) -> bool:
+    async def nothing_but_states(self, seconds: float = 0.15) -> bool:
         """Whether nothing came but what the server says of itself."""
         while not await self.wire.receive_nothing(timeout=seconds, interval=0.02):
             if (await self.next())["kind"] not in ("state", "welcome", "fault", "pong"):

@@ -331,6 +331,11 @@ async def test_a_clinician_in_a_call_is_not_idle(sockets):
         return data["session_seen"]
 
     old = await _do(seen, 300)
+    alone = await sockets.open(f"/ws/visit/{now.consult.id}/clinician/", cookies)
+    await alone.hello()
+    assert await _do(seen) == old, "a call without a patient is no call"
+    await alone.close()
+    await (await sockets.patient(now)).hello()
     socket = await sockets.open(f"/ws/visit/{now.consult.id}/clinician/", cookies)
     await socket.hello()
     assert await _do(seen) > old

@@ -1,4 +1,4 @@
-"""`manage.py up` as a user meets it: it starts, it stops without a trace, it says in one sentence what is in its way."""
+"""`manage.py up` as a user meets it: it starts, stops without a trace, and says in one sentence what is in its way."""
 
 import contextlib
 import os

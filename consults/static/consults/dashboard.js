@@ -40,7 +40,8 @@ function connect() {
   socket.addEventListener("message", () => void refresh());
   socket.addEventListener("close", (event) => {
     connected = false;
-    if (event.code === SIGNED_OUT) goneAway();
+    // A second factor confirmed elsewhere gives the session a new id: asking for the lists shows whether it goes on.
+    if (event.code === SIGNED_OUT) void refresh();
     if (signedOut) return;
     window.setTimeout(connect, wait);
     wait = Math.min(LONGEST_WAIT_MS, wait * 2);

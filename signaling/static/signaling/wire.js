@@ -8,6 +8,7 @@
 /** @typedef {{kind: string, [member: string]: any}} Frame */
 
 const FINAL = new Set([4400, 4401, 4403, 4409, 4410]);
+const SIGNED_OUT = 4401;
 const TOO_FAST = 4429;
 const PING_EVERY = 10_000;
 const SILENT_FOR = 25_000;
@@ -31,6 +32,7 @@ export class Wire extends EventTarget {
     this.open = false;
     this.closed = false;
     this.tries = 0;
+    this.renewing = false;
     this.heard = 0;
     /** @type {number | undefined} */
     this.timer = undefined;
@@ -61,6 +63,7 @@ export class Wire extends EventTarget {
     if (frame.kind === "welcome") {
       this.open = true;
       this.tries = 0;
+      this.renewing = false;
       this.tell("up", {});
       return;
     }
@@ -76,6 +79,13 @@ export class Wire extends EventTarget {
     if (socket !== this.socket) return;
     this.socket = null;
     this.open = false;
+    if (code === SIGNED_OUT && !this.renewing) {
+      // Confirming a second factor gives the session a new id, and this socket had the old one: once more with the new.
+      this.renewing = true;
+      this.connect();
+      return;
+    }
+    if (this.renewing) code = SIGNED_OUT;
     const final = FINAL.has(code);
     if (final) this.stop();
     if (!this.closed || final) this.tell("down", { code, final });
