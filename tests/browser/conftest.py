@@ -27,3 +27,12 @@ def running(request: pytest.FixtureRequest) -> Iterator[product.Product]:
 def browser() -> Iterator[Browser]:
     with people.chromium() as launched:
         yield launched
+
+
+@pytest.fixture(autouse=True)
+def nobody_stays(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Close every page at a test's end: a call that goes on in the background takes a core from the next test."""
+    yield
+    if "browser" in request.fixturenames:
+        for context in request.getfixturevalue("browser").contexts:
+            context.close()

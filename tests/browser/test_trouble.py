@@ -50,6 +50,7 @@ def test_a_patient_without_camera_and_microphone_sees_and_hears(running: Product
     )
     page = course.open_link(visit, phone)
     course.confirm_identity(page)
+    expect(page.locator("[data-trouble-text]")).to_contain_text("No camera or microphone was found")
     page.locator("[data-without]").click()
     course.agree(page)
     course.admit(visit, page)

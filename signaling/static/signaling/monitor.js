@@ -60,7 +60,8 @@ export class Monitor extends EventTarget {
   constructor(wire, call = null) {
     super();
     this.wire = wire;
-    this.connected = false;
+    /** @type {boolean | null} null until it is known */
+    this.connected = null;
     this.tries = 0;
     this.closed = false;
     /** @type {WorkerLeg | null} */
