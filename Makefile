@@ -11,8 +11,8 @@ run: $(VENV)/run.stamp
 # Everything CI runs: linters, unit tests on SQLite, then on real engines, then real browsers.
 test: $(VENV)/dev.stamp node_modules/.stamp
 	@$(BIN)/python -m tests.install
-	@$(MAKE) --no-print-directory lint
-	$(BIN)/pytest
+	@$(MAKE) --no-print-directory lint unit
+	$(BIN)/pytest -m "browser or engines"
 
 # The quick part: no browser, no servers, under a minute.
 check: $(VENV)/dev.stamp node_modules/.stamp lint unit
@@ -27,7 +27,7 @@ lint:
 	$(BIN)/python manage.py makemigrations --check --dry-run
 
 unit:
-	$(BIN)/pytest -m "not browser and not engines"
+	$(BIN)/pytest --numprocesses 2 -m "not browser and not engines"
 
 # One at a time with NAME=join. Results: a table, and JSON in var/bench/.
 bench: $(VENV)/dev.stamp

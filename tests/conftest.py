@@ -42,7 +42,9 @@ settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 settings.STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
 if not ON_ENGINES:
     # A file, because threads of one test share it; no fsync, because nobody pulls the plug in a test.
-    settings.DATABASES["default"]["TEST"] = {"NAME": str(DATA / "test.sqlite3")}
+    # All of the keys: pytest-django reads them when several processes share the work.
+    names = {"NAME": str(DATA / "test.sqlite3"), "MIRROR": None, "MIGRATE": True, "CHARSET": None, "COLLATION": None}
+    settings.DATABASES["default"]["TEST"] = names
     settings.DATABASES["default"]["OPTIONS"]["init_command"] += "PRAGMA synchronous=OFF;"
 
 
