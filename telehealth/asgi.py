@@ -1,6 +1,7 @@
 """The ASGI application: static files, pages, sockets. Runs under any ASGI server; `make run` uses Daphne."""
 
 import os
+import sys
 
 from django.core.asgi import get_asgi_application
 
@@ -15,6 +16,12 @@ from servestatic import ServeStaticASGI  # noqa: E402
 
 from signaling.routing import router  # noqa: E402
 from telehealth.origin import ExactOrigin  # noqa: E402
+
+if "daphne.server" in sys.modules:
+    # Daphne serves us. Other servers bound their own queues.
+    from telehealth import daphne_limits
+
+    daphne_limits.install()
 
 application = ProtocolTypeRouter(
     {
