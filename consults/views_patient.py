@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts import attempts
 from accounts.sessions import source_of
 from consults import consent, invitations, seats, visit
+from consults.answers import sorry
 from consults.forms import ConsentForm, DevicesForm, IdentityForm, first_error
 from consults.models import Participant
 
@@ -124,11 +125,11 @@ def identity(request: HttpRequest, seat: Participant) -> HttpResponse:
 def devices(request: HttpRequest, seat: Participant) -> HttpResponse:
     form = DevicesForm(request.POST)
     if not form.is_valid():
-        return _sorry(first_error(form))
+        return sorry(first_error(form))
     try:
         visit.devices_tested(seat, form.cleaned_data)
     except visit.NotNow as error:
-        return _sorry(str(error), status=409)
+        return sorry(str(error), status=409)
     return JsonResponse({"ok": True})
 
 
@@ -138,13 +139,13 @@ def give_consent(request: HttpRequest, seat: Participant) -> HttpResponse:
     """Take consent, then to the waiting room: the patient has nothing left to do."""
     form = ConsentForm(request.POST)
     if not form.is_valid():
-        return _sorry("Tick the box and type your name to agree.")
+        return sorry("Tick the box and type your name to agree.")
     data = form.cleaned_data
     recording = None
     if data["recording"] is not None:
         recording = seat.voice_recordings.filter(pk=data["recording"]).first()
         if recording is None:
-            return _sorry("The recording was not found. Record it again or go on without it.")
+            return sorry("The recording was not found. Record it again or go on without it.")
     try:
         # Both or neither: whoever had agreed and did not wait could neither agree again nor be admitted.
         with transaction.atomic():
@@ -153,7 +154,7 @@ def give_consent(request: HttpRequest, seat: Participant) -> HttpResponse:
             )
             visit.wait(seat, source=source_of(request))
     except (consent.NotConsented, visit.NotNow) as error:
-        return _sorry(str(error), status=409)
+        return sorry(str(error), status=409)
     return JsonResponse({"ok": True, "consent": str(given.id), "at": given.at.isoformat()})
 
 
@@ -162,7 +163,3 @@ def give_consent(request: HttpRequest, seat: Participant) -> HttpResponse:
 def withdraw(request: HttpRequest, seat: Participant) -> HttpResponse:
     consent.withdraw(seat, source=source_of(request))
     return JsonResponse({"ok": True})
-
-
-def _sorry(text: str, status: int = 400) -> JsonResponse:
-    return JsonResponse({"error": text}, status=status)

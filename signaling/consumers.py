@@ -1,23 +1,20 @@
 """The sockets. A frame goes: parsed, allowed now, within rate, built anew, passed on. No query per frame."""
 
 import asyncio
-import contextlib
 import logging
 import time
 from typing import Any
 from uuid import UUID
 
-from channels.generic.websocket import AsyncWebsocketConsumer
-
-from consults.hints import clinician_group, consult_group
+from consults.hints import consult_group
 from consults.models import Participant
 from consults.visit import View
 from signaling import entry, ice, presence, protocol, sdp
 from signaling.entry import Visitor
+from signaling.watched import BAD_FRAME, NOT_ALLOWED, OVER, REPLACED, SIGNED_OUT, TOO_FAST, Watched
 
 logger = logging.getLogger(__name__)
 
-LOOK_EVERY = 2.0
 HELLO_WITHIN = 5.0
 FRAMES_PER_SECOND = 40
 FRAMES_AT_ONCE = 120
@@ -26,36 +23,9 @@ WORKER_OFFERS_PER_SECOND = 0.5
 WORKER_OFFERS_AT_ONCE = 6
 WORKERS = "workers"
 
-BAD_FRAME, SIGNED_OUT, NOT_ALLOWED, REPLACED, OVER, TOO_FAST = 4400, 4401, 4403, 4409, 4410, 4429
-
 
 def seat_group(participant_id: object) -> str:
     return f"seat.{participant_id}"
-
-
-class Watched(AsyncWebsocketConsumer):
-    """A socket that is looked at again every two seconds, and at every hint."""
-
-    ticker: asyncio.Task[None] | None = None
-
-    async def watch(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_EVERY)
-            try:
-                await self.look_again()
-            except asyncio.CancelledError:
-                raise
-            except Exception:  # the database is away: the call goes on, the next look tries again
-                logger.exception("a socket could not be looked at")
-
-    async def look_again(self) -> None:
-        raise NotImplementedError
-
-    async def stop_watching(self) -> None:
-        if self.ticker:
-            self.ticker.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self.ticker
 
 
 class VisitConsumer(Watched):
@@ -297,35 +267,3 @@ class VisitConsumer(Watched):
         if not self.closing:
             self.closing = True
             await self.close(code=code)
-
-
-class DashboardConsumer(Watched):
-    """Tells a clinician's dashboard that something changed; the page fetches what it shows."""
-
-    group = ""
-
-    async def connect(self) -> None:
-        user = await entry.staff_async(self.scope)
-        if user is None or user.role != "clinician":
-            await self.close()
-            return
-        self.group = clinician_group(user.pk)
-        await self.channel_layer.group_add(self.group, self.channel_name)
-        await self.accept()
-        self.ticker = asyncio.create_task(self.watch())
-
-    async def disconnect(self, code: int) -> None:
-        await self.stop_watching()
-        if self.group:
-            await self.channel_layer.group_discard(self.group, self.channel_name)
-
-    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        await self.close(code=BAD_FRAME)
-
-    async def look_again(self) -> None:
-        user = await entry.staff_async(self.scope)
-        if user is None or user.role != "clinician":
-            await self.close(code=SIGNED_OUT)
-
-    async def consult_changed(self, _event: dict[str, Any]) -> None:
-        await self.send(text_data=protocol.encode({"kind": "changed"}))

@@ -5,7 +5,8 @@ from channels.routing import URLRouter
 from django.urls import path, re_path, register_converter
 from django.urls.converters import StringConverter
 
-from signaling.consumers import DashboardConsumer, VisitConsumer
+from signaling.consumers import VisitConsumer
+from signaling.dashboard import DashboardConsumer
 
 
 class RoleConverter(StringConverter):

@@ -1,8 +1,13 @@
 """The whole path, in two real browsers over TLS, in both shapes: and afterwards a search for what must not be there."""
 
+import base64
 import io
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import av
+import psycopg
 import pytest
 import redis as redis_client
 from playwright.sync_api import Browser, expect
@@ -44,6 +49,37 @@ answer = {
 
 
 def test_a_visit_from_sign_in_to_the_last_trace(running: Product, browser: Browser) -> None:
+    with overhearing(running.redis_url) as overheard:
+        whole_visit(running, browser)
+    if running.redis_url:
+        passed = b"\n".join(overheard)
+        assert b"telehealth" in passed  # the layer's channels, or nothing was overheard at all
+        for word in (b"a=fingerprint", b"ice-ufrag", b"negotiation", *(canary.encode() for canary in CANARIES)):
+            assert word not in passed, f"{word!r} passed through Redis in clear"
+
+
+@contextmanager
+def overhearing(redis_url: str) -> Iterator[list[bytes]]:
+    """Every command that reaches Redis meanwhile, as somebody who has got into it would see them."""
+    heard: list[bytes] = []
+    if not redis_url:
+        yield heard
+        return
+    with redis_client.Redis.from_url(redis_url) as client, client.monitor() as monitor:
+
+        def listen() -> None:
+            with suppress(redis_client.RedisError, OSError, ValueError, AttributeError):
+                for command in monitor.listen():
+                    heard.append(command["command"].encode("latin-1", "replace"))
+
+        thread = threading.Thread(target=listen, daemon=True)
+        thread.start()
+        yield heard
+        client.set("telehealth-overheard", "1", ex=1)
+        thread.join(1)
+
+
+def whole_visit(running: Product, browser: Browser) -> None:
     desk = sign_in(visitor(browser), running)
     visit = course.start(running, desk)
     course.make_link(visit)
@@ -71,8 +107,6 @@ def write_note(visit: course.Visit) -> None:
 
 
 def evidence_stands(product: Product, consult: str) -> None:
-    import base64
-
     found = product.ask(EVIDENCE.replace("CONSULT", consult))
     actions = [action for action, _ in found["actions"]]
     in_order = [
@@ -127,8 +161,6 @@ def nothing_leaked(product: Product) -> None:
 
 
 def dump_postgres(url: str) -> bytes:
-    import psycopg
-
     rows = []
     with psycopg.connect(url) as connection:
         tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()

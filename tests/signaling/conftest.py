@@ -9,11 +9,11 @@ from django.db import connections
 @pytest.fixture
 async def sockets(committed_cast, monkeypatch):
     """Opens sockets of the product's own ASGI application; all are closed at the end."""
-    from signaling import consumers
+    from signaling import watched
     from tests.signaling.sockets import Sockets  # not before Django is set up
 
     # As the product does, only sooner: what a socket notices by its clock, it notices at once.
-    monkeypatch.setattr(consumers, "LOOK_EVERY", 0.1)
+    monkeypatch.setattr(watched, "LOOK_EVERY", 0.1)
     opened = Sockets(committed_cast)
     yield opened
     await opened.close()

@@ -170,11 +170,12 @@ async def test_withdrawal_is_noticed_even_when_the_hint_is_lost(sockets, monkeyp
 async def test_a_frame_on_its_way_when_the_gate_shuts_is_not_delivered(sockets, monkeypatch):
     """The receiving side decides too: the sender's view may be a moment old."""
     from consults import hints
-    from signaling import consumers
 
     now = await sockets.visit("admitted")
     clinician, patient = await sockets.in_call(now)
-    monkeypatch.setattr(consumers, "LOOK_EVERY", 60)
+    from signaling import watched
+
+    monkeypatch.setattr(watched, "LOOK_EVERY", 60)
     await asyncio.sleep(0.3)  # the looks that were under way
     monkeypatch.setattr(hints, "_send", lambda *args: None)
     await _do(consent.withdraw, now.seat, source="test")
@@ -285,9 +286,9 @@ async def test_whoever_is_signed_out_is_shut_out(sockets, how):
 
 
 def test_a_socket_is_looked_at_often_enough():
-    from signaling import consumers
+    from signaling import watched
 
-    assert consumers.LOOK_EVERY <= 2.0
+    assert watched.LOOK_EVERY <= 2.0
 
 
 async def test_a_given_up_seat_is_shut_out(sockets):

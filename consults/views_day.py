@@ -1,0 +1,58 @@
+"""The clinician's day: who waits, what is open, what is done, and the search for a patient."""
+
+from typing import Any
+
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_POST
+
+from accounts import sessions
+from accounts.access import clinician, person
+from consults import visit
+from consults.models import Consult
+from vault import patients as vault_patients
+
+#: rows a list shows
+RECENT = 20
+
+
+def _lists(request: HttpRequest) -> dict[str, Any]:
+    mine = Consult.objects.filter(clinician=person(request)).select_related("patient")
+    waiting = list(visit.waiting(person(request)))
+    waiting_ids = {p.consult_id for p in waiting}
+    views = {p.consult_id: visit.look(p.consult_id) for p in waiting}
+    return {
+        "now": timezone.now(),
+        "waiting": [(p, views[p.consult_id]) for p in waiting],
+        "live": mine.filter(ended_at=None).exclude(admitted_at=None).order_by("-admitted_at"),
+        "open": [
+            c
+            for c in mine.filter(ended_at=None, admitted_at=None).order_by("-created_at")[:RECENT]
+            if c.id not in waiting_ids
+        ],
+        "done": mine.exclude(ended_at=None).order_by("-ended_at")[:RECENT],
+    }
+
+
+@clinician
+@require_GET
+def dashboard(request: HttpRequest) -> HttpResponse:
+    return render(request, "consults/dashboard.html", _lists(request))
+
+
+@clinician
+@require_GET
+def dashboard_lists(request: HttpRequest) -> HttpResponse:
+    return render(request, "consults/_lists.html", _lists(request))
+
+
+@clinician
+@require_POST
+def search(request: HttpRequest) -> HttpResponse:
+    """Search as one types. A POST, so that what is typed is in no address and no log."""
+    query = request.POST.get("q", "").strip()
+    with transaction.atomic():
+        found = vault_patients.search(person(request).clinic_id, query, sessions.actor(request)) if query else []
+    return render(request, "consults/_search_results.html", {"patients": found, "asked": bool(query)})

@@ -1,0 +1,40 @@
+"""The dashboard's socket."""
+
+import asyncio
+from typing import Any
+
+from consults.hints import clinician_group
+from signaling import entry, protocol
+from signaling.watched import BAD_FRAME, SIGNED_OUT, Watched
+
+
+class DashboardConsumer(Watched):
+    """Tells a clinician's dashboard that something changed; the page fetches what it shows."""
+
+    group = ""
+
+    async def connect(self) -> None:
+        user = await entry.staff_async(self.scope)
+        if user is None or user.role != "clinician":
+            await self.close()
+            return
+        self.group = clinician_group(user.pk)
+        await self.channel_layer.group_add(self.group, self.channel_name)
+        await self.accept()
+        self.ticker = asyncio.create_task(self.watch())
+
+    async def disconnect(self, code: int) -> None:
+        await self.stop_watching()
+        if self.group:
+            await self.channel_layer.group_discard(self.group, self.channel_name)
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        await self.close(code=BAD_FRAME)
+
+    async def look_again(self) -> None:
+        user = await entry.staff_async(self.scope)
+        if user is None or user.role != "clinician":
+            await self.close(code=SIGNED_OUT)
+
+    async def consult_changed(self, _event: dict[str, Any]) -> None:
+        await self.send(text_data=protocol.encode({"kind": "changed"}))
