@@ -63,7 +63,15 @@ def test_an_error_page_is_plain_words(breaking, cast, caplog, capfd, kind, statu
         answer = browser.post(f"/break/{kind}/?q={CANARY}", {"note": CANARY})
     assert answer.status_code == status
     page = answer.content.decode()
-    for secret in (CANARY, "Traceback", "ValueError", "Quixplotz", str(settings.BASE_DIR), "django", settings.SECRET_KEY):
+    for secret in (
+        CANARY,
+        "Traceback",
+        "ValueError",
+        "Quixplotz",
+        str(settings.BASE_DIR),
+        "django",
+        settings.SECRET_KEY,
+    ):
         assert secret not in page
     printed = capfd.readouterr()
     for text in (caplog.text, printed.err, printed.out):
