@@ -6,6 +6,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.deprecation import MiddlewareMixin
 
+from accounts import sessions
+from vault import patients
 from vault.core.sealing import CannotOpen
 from vault.keyring import VaultUnavailable
 
@@ -27,4 +29,6 @@ class VaultUnavailableMiddleware(MiddlewareMixin):
         if not isinstance(exception, VaultUnavailable | CannotOpen):
             return None
         logger.error("vault: %s", exception)
+        if isinstance(exception, CannotOpen):
+            patients.note_tamper(exception, sessions.actor(request))
         return render(request, "vault_unavailable.html", status=503)

@@ -32,7 +32,7 @@ from consults import consent, invitations, seats, visit
 from consults.models import Consult, Participant
 from vault import audit
 from vault import patients as vault_patients
-from vault.models import AuditEntry, DataKey, IndexKey, Patient, SealedValue, SearchDigest
+from vault.models import AuditEntry, ClinicIndex, DataKey, IndexBlock, IndexKey, Patient, SealedRecord
 
 PASSWORD = "correct horse battery staple"
 BY = audit.Actor(role="system", person="tests")
@@ -102,23 +102,30 @@ def assemble() -> Cast:
 
 
 _kept: dict[str, Any] = {}
-_MODELS = (Clinic, User, Authenticator, Patient, DataKey, IndexKey, SealedValue, SearchDigest, AuditEntry)
+_MODELS = (Clinic, User, Authenticator, Patient, DataKey, SealedRecord, ClinicIndex, IndexKey, IndexBlock, AuditEntry)
 
 
 def _put_back(cast: Cast, rows: list[tuple[type[Model], list[Model]]]) -> Cast:
     made: dict[Any, Any] = {}
+    renumbered: dict[type[Model], dict[Any, Any]] = {}
     for model, kept in rows:
         fresh = [copy.copy(row) for row in kept]
         for row in fresh:
             row._state = ModelState()
+            for key in (f for f in model._meta.concrete_fields if f.related_model in renumbered):
+                setattr(row, key.attname, renumbered[key.related_model][getattr(row, key.attname)])
             if isinstance(model._meta.pk, AutoField):
                 row.pk = None  # the database numbers it, or its sequence would meet the number later
-            made[row.pk] = row
+            made[model, row.pk] = row
         model._default_manager.bulk_create(fresh)
+        if isinstance(model._meta.pk, AutoField):
+            renumbered[model] = {old.pk: new.pk for old, new in zip(kept, fresh, strict=True)}
     for user in made.values():
         if isinstance(user, User):
-            user.clinic = made[user.clinic_id]
-    return Cast(**{field.name: made[getattr(cast, field.name).pk] for field in fields(Cast)})
+            user.clinic = made[Clinic, user.clinic_id]
+    return Cast(
+        **{field.name: made[type(getattr(cast, field.name)), getattr(cast, field.name).pk] for field in fields(Cast)}
+    )
 
 
 def _make() -> Cast:

@@ -11,10 +11,11 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings
-from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from vault.core.blocks import BlockSealer
 from vault.core.digests import Indexer
+from vault.core.records import RecordSealer
 from vault.core.sealing import KEY_BYTES, CannotOpen, Sealer, new_key, unwrap, wrap, wrapped_under
 from vault.models import DataKey, IndexKey, Patient
 
@@ -33,6 +34,7 @@ class FileProvider:
             self.current_id = bytes.fromhex(document["current"])
             self._ciphers = {key_id: AESGCM(key) for key_id, key in keys.items() if len(key) == KEY_BYTES}
             self.current = self._ciphers[self.current_id]
+            self.ids = set(self._ciphers)
         except (KeyError, ValueError, TypeError, AttributeError):
             raise VaultUnavailable("The vault's key file is damaged. Restore it from its backup.") from None
 
@@ -73,60 +75,111 @@ def provider() -> FileProvider:
     return FileProvider(Path(settings.VAULT_KEY_FILE))
 
 
-@lru_cache(maxsize=4096)
-def _sealer(data_key_pk: int, wrapped: bytes, clinic: UUID, patient: UUID, generation: int) -> Sealer:
-    # The wrapped bytes are part of the cache's key, so a key that was replaced in the database is noticed.
-    key = unwrap(
-        wrapped,
-        provider().cipher(wrapped_under(wrapped)),
-        purpose="data",
-        clinic=clinic,
-        patient=patient,
-        generation=generation,
+class Opener:
+    """What one patient's data key opens and seals: her record, and loose values."""
+
+    __slots__ = ("_key", "_values", "records")
+
+    def __init__(self, data_key: bytes) -> None:
+        self._key = data_key
+        self.records = RecordSealer(data_key)
+        self._values: Sealer | None = None
+
+    @property
+    def values(self) -> Sealer:
+        if self._values is None:  # most openings are of the record alone
+            self._values = Sealer(self._key)
+        return self._values
+
+
+def wrap_data_key(keys: FileProvider, key: bytes, clinic: UUID, patient: UUID, generation: int) -> bytes:
+    return wrap(
+        key, keys.current, keys.current_id, purpose="data", clinic=clinic, patient=patient, generation=generation
     )
-    return Sealer(key)
 
 
-def create_data_key(patient: Patient) -> DataKey:
+def unwrap_data_key(keys: FileProvider, wrapped: bytes, clinic: UUID, patient: UUID, generation: int) -> bytes:
+    """The data key, or `CannotOpen`; `VaultUnavailable` where the fault is the key file's and not this key's."""
+    try:
+        cipher = keys.cipher(wrapped_under(wrapped))
+        return unwrap(wrapped, cipher, purpose="data", clinic=clinic, patient=patient, generation=generation)
+    except (CannotOpen, VaultUnavailable):
+        prove()
+        raise CannotOpen from None
+
+
+@lru_cache(maxsize=4096)
+def _opener(_keys: FileProvider, wrapped: bytes, clinic: UUID, patient: UUID, generation: int) -> Opener:
+    # The wrapped bytes and the key file are part of the cache's key, so a change of either is noticed.
+    return Opener(unwrap_data_key(_keys, wrapped, clinic, patient, generation))
+
+
+def opener(key: DataKey, clinic: UUID) -> Opener:
+    return _opener(provider(), bytes(key.wrapped), clinic, key.patient_id, key.generation)
+
+
+def create_data_key(patient: Patient, generation: int = 1) -> DataKey:
+    wrapped = wrap_data_key(provider(), new_key(), patient.clinic_id, patient.id, generation)
+    return DataKey.objects.create(patient=patient, generation=generation, wrapped=wrapped, created_at=timezone.now())
+
+
+def newest_data_key(patient: Patient) -> DataKey:
+    """The key new values are sealed under, locked, so that it is not rotated away underneath. In a transaction."""
+    for _ in range(3):
+        row = DataKey.objects.select_for_update().filter(patient=patient).order_by("-generation").first()
+        if row is not None:
+            return row
+        # The row we waited for was replaced by a newer generation; look again.
+    raise CannotOpen
+
+
+class Index:
+    """One generation of a clinic's index key, ready: digests, labels, blocks; and how far it has been built."""
+
+    __slots__ = ("blocks", "built_to", "digests", "in_use", "key_id")
+
+    def __init__(self, row: IndexKey) -> None:
+        self.digests, self.blocks = _index_tools(provider(), bytes(row.wrapped), row.clinic_id, row.generation)
+        self.key_id, self.in_use, self.built_to = row.pk, row.in_use, row.built_to
+
+
+@lru_cache(maxsize=256)
+def _index_tools(keys: FileProvider, wrapped: bytes, clinic: UUID, generation: int) -> tuple[Indexer, BlockSealer]:
+    try:
+        cipher = keys.cipher(wrapped_under(wrapped))
+        key = unwrap(wrapped, cipher, purpose="index", clinic=clinic, patient=None, generation=generation)
+    except CannotOpen:
+        raise VaultUnavailable("The vault's key file does not open this clinic's index.") from None
+    return Indexer(key), BlockSealer(key, clinic, generation)
+
+
+def indexes(clinic: UUID) -> list[Index]:
+    """Every index key of the clinic, the one in use first; writers serve all of them."""
+    rows = list(IndexKey.objects.filter(clinic_id=clinic).order_by("-in_use", "generation"))
+    return [Index(row) for row in rows or [create_index_key(clinic)]]
+
+
+def create_index_key(clinic: UUID, generation: int = 1, *, in_use: bool = True) -> IndexKey:
     keys = provider()
     wrapped = wrap(
         new_key(),
         keys.current,
         keys.current_id,
-        purpose="data",
-        clinic=patient.clinic_id,
-        patient=patient.id,
-        generation=1,
+        purpose="index",
+        clinic=clinic,
+        patient=None,
+        generation=generation,
     )
-    return DataKey.objects.create(patient=patient, generation=1, wrapped=wrapped, created_at=timezone.now())
+    row, _ = IndexKey.objects.get_or_create(  # another process may make it first; theirs is the clinic's key
+        clinic_id=clinic,
+        generation=generation,
+        defaults={"wrapped": wrapped, "created_at": timezone.now(), "in_use": in_use},
+    )
+    return row
 
 
-def sealer(patient: Patient, generation: int | None = None) -> tuple[Sealer, int]:
-    """The patient's sealer and its generation: the newest, or the one asked for."""
-    rows = DataKey.objects.filter(patient=patient)
-    rows = rows.order_by("-generation") if generation is None else rows.filter(generation=generation)
-    row = rows.first()
-    if row is None:
-        raise CannotOpen
-    return _sealer(row.pk, bytes(row.wrapped), patient.clinic_id, patient.id, row.generation), row.generation
-
-
-@lru_cache(maxsize=256)
-def _indexer(wrapped: bytes, clinic: UUID) -> Indexer:
-    cipher = provider().cipher(wrapped_under(wrapped))
-    return Indexer(unwrap(wrapped, cipher, purpose="index", clinic=clinic, patient=None, generation=1))
-
-
-def indexer(clinic: UUID) -> Indexer:
-    row = IndexKey.objects.filter(clinic_id=clinic).first() or _create_index_key(clinic)
-    return _indexer(bytes(row.wrapped), clinic)
-
-
-def _create_index_key(clinic: UUID) -> IndexKey:
-    keys = provider()
-    wrapped = wrap(new_key(), keys.current, keys.current_id, purpose="index", clinic=clinic, patient=None, generation=1)
-    try:
-        with transaction.atomic():
-            return IndexKey.objects.create(clinic_id=clinic, wrapped=wrapped, created_at=timezone.now())
-    except IntegrityError:  # another process made it first; theirs is the clinic's key
-        return IndexKey.objects.get(clinic_id=clinic)
+def prove() -> None:
+    """Raise `VaultUnavailable` where the key file is not the one this database was written under."""
+    row = IndexKey.objects.order_by("pk").first()
+    if row is not None:
+        Index(row)

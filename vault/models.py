@@ -7,7 +7,8 @@ import uuid
 
 from django.db import models
 
-from vault.core.fields import KINDS
+from vault.core.fields import BLANK_MASK, KINDS
+from vault.core.terms import DIGESTED
 from vault.core.tokens import LENGTH
 from vault.token_field import TokenField
 
@@ -16,7 +17,7 @@ class Patient(models.Model):
     """A record: one token per protected field, and the masks that lists may show."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    clinic_id = models.UUIDField(db_index=True)
+    clinic_id = models.UUIDField()
     #: the clinic's own, non-secret number for the record
     record_number = models.CharField(max_length=24)
     name = TokenField()
@@ -27,11 +28,24 @@ class Patient(models.Model):
     address = TokenField()
     notes = TokenField()
     masks = models.JSONField(default=dict)
+    #: the clinic's running number by which the sealed index lists her; none once shredded
+    number = models.PositiveBigIntegerField(null=True)
+    national_id_digest = models.BigIntegerField(null=True)
+    phone_digest = models.BigIntegerField(null=True)
+    email_digest = models.BigIntegerField(null=True)
     created_at = models.DateTimeField()
+    shredded_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["clinic_id", "record_number"], name="record_number_once_per_clinic")
+            models.UniqueConstraint(fields=["clinic_id", "record_number"], name="record_number_once_per_clinic"),
+            models.UniqueConstraint(fields=["clinic_id", "number"], name="number_once_per_clinic"),
+        ]
+        indexes = [
+            models.Index(
+                fields=[f"{field}_digest"], name=f"by_{field}", condition=models.Q((f"{field}_digest__isnull", False))
+            )
+            for field in DIGESTED
         ]
 
     def __str__(self) -> str:
@@ -40,13 +54,14 @@ class Patient(models.Model):
     @property
     def masked(self) -> dict[str, str]:
         """Field name -> mask, for every field that has a value."""
-        return {field: self.masks[field] for field in KINDS if field in self.masks}
+        return {field: self.masks.get(field, BLANK_MASK) for field in KINDS if getattr(self, field)}
 
 
 class DataKey(models.Model):
     """A patient's data key, wrapped (FORMAT.md). Destroying the row shreds what it sealed."""
 
-    patient = models.ForeignKey(Patient, on_delete=models.PROTECT, related_name="data_keys")
+    # no index of its own: the constraint's serves
+    patient = models.ForeignKey(Patient, on_delete=models.PROTECT, related_name="data_keys", db_index=False)
     generation = models.PositiveIntegerField()
     wrapped = models.BinaryField()
     created_at = models.DateTimeField()
@@ -58,24 +73,25 @@ class DataKey(models.Model):
         return f"data key {self.generation} of {self.patient_id}"
 
 
-class IndexKey(models.Model):
-    """A clinic's index key, wrapped."""
+class SealedRecord(models.Model):
+    """All protected fields of a patient, sealed together."""
 
-    clinic_id = models.UUIDField(unique=True)
-    wrapped = models.BinaryField()
-    created_at = models.DateTimeField()
+    patient = models.OneToOneField(Patient, on_delete=models.PROTECT, primary_key=True, related_name="record")
+    key = models.OneToOneField(DataKey, on_delete=models.PROTECT)
+    version = models.PositiveIntegerField(default=1)
+    sealed = models.BinaryField()
 
     def __str__(self) -> str:
-        return f"index key of {self.clinic_id}"
+        return f"record of {self.patient_id}, version {self.version}"
 
 
 class SealedValue(models.Model):
-    """What a token stands for."""
+    """What a token outside the record stands for."""
 
     token = models.CharField(max_length=LENGTH, primary_key=True)
     patient = models.ForeignKey(Patient, on_delete=models.PROTECT, related_name="sealed_values")
-    field = models.CharField(max_length=16)
-    generation = models.PositiveIntegerField()
+    field = models.CharField(max_length=24)
+    key = models.ForeignKey(DataKey, on_delete=models.PROTECT)
     sealed = models.BinaryField()
     created_at = models.DateTimeField()
 
@@ -83,19 +99,46 @@ class SealedValue(models.Model):
         return self.token
 
 
-class SearchDigest(models.Model):
-    """One digest under which a patient is found."""
+class ClinicIndex(models.Model):
+    """One row a clinic: the lock that writers of its sealed index take, and its running numbers."""
 
-    clinic_id = models.UUIDField()
-    patient = models.ForeignKey(Patient, on_delete=models.CASCADE, related_name="search_digests")
-    field = models.CharField(max_length=16)
-    digest = models.BinaryField(max_length=16)
-
-    class Meta:
-        indexes = [models.Index(fields=["clinic_id", "digest", "patient"], name="digest_to_patient")]
+    clinic_id = models.UUIDField(primary_key=True)
+    last_number = models.PositiveBigIntegerField(default=0)
+    #: bumped when a list's leaves are laid out anew, so that a reader who was in the middle reads again
+    layout = models.PositiveBigIntegerField(default=0)
 
     def __str__(self) -> str:
-        return f"{self.field} digest of {self.patient_id}"
+        return f"index of {self.clinic_id}"
+
+
+class IndexKey(models.Model):
+    """A clinic's index key, wrapped. While it is rotated there are two: writers serve both, readers the one in use."""
+
+    clinic_id = models.UUIDField()
+    generation = models.PositiveIntegerField(default=1)
+    wrapped = models.BinaryField()
+    created_at = models.DateTimeField()
+    #: set once every patient is listed under it
+    in_use = models.BooleanField(default=True)
+    #: how far the building has come: the last patient's number
+    built_to = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["clinic_id", "generation"], name="one_index_key_per_generation")]
+
+    def __str__(self) -> str:
+        return f"index key {self.generation} of {self.clinic_id}"
+
+
+class IndexBlock(models.Model):
+    """One block of a sealed index. The label is all that tells it apart, and tells nothing."""
+
+    label = models.BinaryField(max_length=16, primary_key=True)
+    key = models.ForeignKey(IndexKey, on_delete=models.CASCADE, db_index=False)
+    sealed = models.BinaryField()
+
+    def __str__(self) -> str:
+        return bytes(self.label).hex()
 
 
 class AuditEntry(models.Model):
@@ -129,6 +172,8 @@ class AuditEntry(models.Model):
             models.Index(fields=["patient", "-id"], name="audit_patient"),
             models.Index(fields=["consult", "-id"], name="audit_consult"),
             models.Index(fields=["person", "-id"], name="audit_person"),
+            # which version of a record is the newest
+            models.Index(fields=["patient", "-id"], name="audit_change", condition=models.Q(action="patient.change")),
         ]
 
     def __str__(self) -> str:

@@ -1,21 +1,27 @@
-"""The verbs on patient records: add, find, reveal, check an identity, and seal loose values for a patient."""
+"""Records and the verbs on them: add, change, reveal, check an identity; and loose values sealed for a patient."""
 
 import hmac
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from vault import audit
-from vault.core.fields import KINDS, BadValue, fold, query_readings
+from vault import audit, postings
+from vault.core.blocks import Entry
+from vault.core.fields import KINDS, BadValue, fold
+from vault.core.records import Record
 from vault.core.sealing import CannotOpen, Place
+from vault.core.terms import DIGESTED, digest_text, sort_key, terms
+from vault.core.terms import record_number as as_looked_up
 from vault.core.tokens import new_token
-from vault.keyring import create_data_key, indexer, sealer
-from vault.models import AuditEntry, Patient, SealedValue, SearchDigest
+from vault.keyring import Index, create_data_key, indexes, newest_data_key, opener
+from vault.models import AuditEntry, Patient, SealedValue
+from vault.records import read_record, write_record
 
 #: Why a clinician may read a protected field. The key is what the log keeps.
 PURPOSES = {
@@ -49,52 +55,117 @@ def normalise(values: Mapping[str, str]) -> dict[str, str]:
             clean[field] = KINDS[field].normalise(value, settings.DEFAULT_REGION)
         except BadValue as error:
             errors[field] = str(error)
+    if clean.get("birth_date", "") > timezone.localdate().isoformat():
+        errors["birth_date"] = "Enter a date of birth that is not in the future."
     if errors:
         raise BadFields(errors)
     return clean
 
 
+@dataclass(frozen=True, slots=True)
+class Revealed:
+    """Field -> value, and whether the patient is a decoy, which the reader must not notice."""
+
+    values: dict[str, str]
+    canary: bool = False
+
+
+NEEDED = ("name", "birth_date")
+
+
 @transaction.atomic
-def create(clinic: UUID, values: Mapping[str, str], actor: audit.Actor, *, record_number: str = "") -> Patient:
+def create(
+    clinic: UUID, values: Mapping[str, str], actor: audit.Actor, *, record_number: str = "", canary: bool = False
+) -> Patient:
     """Add a patient. `values`: field name -> text as typed; name and birth_date are needed."""
     clean = normalise(values)
-    missing = {f: f"Enter the {KINDS[f].label.lower()}." for f in ("name", "birth_date") if f not in clean}
+    missing = {f: f"Enter the {KINDS[f].label.lower()}." for f in NEEDED if f not in clean}
     if missing:
         raise BadFields(missing)
-    now = timezone.now()
     patient = Patient.objects.create(
-        clinic_id=clinic, record_number=record_number or _new_record_number(), created_at=now
+        clinic_id=clinic,
+        record_number=as_looked_up(record_number) or new_record_number(),
+        created_at=timezone.now(),
     )
     create_data_key(patient)
-    for field, value in clean.items():
-        setattr(patient, field, seal(patient, field, value.encode()))
-        patient.masks[field] = KINDS[field].mask(value)
+    write_record(patient, clean, {}, decoy=canary)
+    _list_anew(patient, {}, clean)
     patient.save()
-    index = indexer(clinic)
-    SearchDigest.objects.bulk_create(
-        SearchDigest(clinic_id=clinic, patient=patient, field=name, digest=index.digest(name, text))
-        for field, value in clean.items()
-        for name, text in KINDS[field].terms(value)
-    )
     audit.record("patient.create", actor, patient=patient.id, fields=sorted(clean))
     return patient
 
 
-def _new_record_number() -> str:
+def new_record_number() -> str:
     return f"R{secrets.randbelow(10**8):08d}"
 
 
+@transaction.atomic
+def change(patient: Patient, values: Mapping[str, str], actor: audit.Actor, *, reason: str = "") -> Patient:
+    """Correct a record: field name -> text as typed, empty to remove. Fields that are not named stay."""
+    postings.locked(patient.clinic_id)  # before the patient's row: whoever builds an index locks in this order
+    patient = Patient.objects.select_for_update().get(pk=patient.pk)
+    with noted(actor, patient):
+        before = read_record(patient)
+    clean = normalise(values)
+    gone = {f for f, value in values.items() if not value.strip()}
+    missing = {f: f"Enter the {KINDS[f].label.lower()}." for f in NEEDED if f in gone}
+    if missing:
+        raise BadFields(missing)
+    after = {f: v for f, v in {**before.values, **clean}.items() if f not in gone}
+    changed = sorted(f for f in KINDS if before.values.get(f) != after.get(f))
+    if not changed:
+        return patient
+    kept = {f: t for f, t in before.tokens.items() if f not in changed}
+    row = write_record(patient, after, kept, decoy=before.decoy)
+    _list_anew(patient, before.values, after)
+    patient.save()
+    audit.record("patient.change", actor, patient=patient.id, fields=changed, version=row.version, reason=reason)
+    return patient
+
+
+def _list_anew(patient: Patient, before: Mapping[str, str], after: Mapping[str, str]) -> None:
+    """Bring digests and the sealed index, under every live index key, from `before` to `after`."""
+    clinic = postings.locked(patient.clinic_id)
+    if patient.number is None:
+        clinic.last_number += 1
+        patient.number = clinic.last_number
+    live = indexes(patient.clinic_id)
+    # While an index is being built, patients that it has passed have their digests under its key.
+    passed = [index for index in live if not index.in_use and patient.number <= index.built_to]
+    set_digests(patient, (passed or live)[0], after)
+    for index in live:
+        writing = postings.Writing(clinic, index)
+        if before:
+            writing.remove(terms(before["name"], before["birth_date"]), entry_of(patient.number, before))
+        if after:
+            writing.add(terms(after["name"], after["birth_date"]), entry_of(patient.number, after))
+        writing.save()
+    clinic.save()
+
+
+def entry_of(number: int, values: Mapping[str, str]) -> Entry:
+    return Entry(sort_key(values["name"]), number, int(values["birth_date"][:4]) - 1900)
+
+
+def set_digests(patient: Patient, index: Index, values: Mapping[str, str]) -> None:
+    for field in DIGESTED:
+        value = values.get(field)
+        digest = index.digests.digest(field, digest_text(value)) if value else None
+        setattr(patient, f"{field}_digest", digest)
+
+
+@transaction.atomic
 def seal(patient: Patient, field: str, value: bytes) -> str:
     """Seal a value for a patient and return its token. The caller keeps the token and writes the audit entry."""
-    cipher, generation = sealer(patient)
+    key = newest_data_key(patient)
     token = new_token(field)
-    place = Place(patient.clinic_id, patient.id, generation, field, token)
+    place = Place(patient.clinic_id, patient.id, key.generation, field, token)
     SealedValue.objects.create(
         token=token,
         patient=patient,
         field=field,
-        generation=generation,
-        sealed=cipher.seal(value, place),
+        key=key,
+        sealed=opener(key, patient.clinic_id).values.seal(value, place),
         created_at=timezone.now(),
     )
     return token
@@ -102,11 +173,16 @@ def seal(patient: Patient, field: str, value: bytes) -> str:
 
 def unseal(patient: Patient, field: str, token: str) -> bytes:
     """The value behind a token. Not a public way to read: `reveal` and the named verbs of other rooms are."""
-    row = SealedValue.objects.filter(token=token, patient=patient, field=field).first()
-    if row is None:
-        raise CannotOpen
-    cipher, generation = sealer(patient, row.generation)
-    return cipher.open(bytes(row.sealed), Place(patient.clinic_id, patient.id, generation, field, token))
+    with noted(audit.SYSTEM, patient):
+        if field in KINDS:
+            if not token or token != getattr(patient, field):
+                raise CannotOpen
+            return read_record(patient).values[field].encode()
+        row = SealedValue.objects.select_related("key").filter(token=token, patient=patient, field=field).first()
+        if row is None:
+            raise CannotOpen
+        place = Place(patient.clinic_id, patient.id, row.key.generation, field, token)
+        return opener(row.key, patient.clinic_id).values.open(bytes(row.sealed), place)
 
 
 def erase(token: str) -> None:
@@ -114,46 +190,49 @@ def erase(token: str) -> None:
     SealedValue.objects.filter(token=token).delete()
 
 
-def search(clinic: UUID, query: str, actor: audit.Actor, *, limit: int = 20) -> list[Patient]:
-    """Patients of this clinic that match every word of the query, which is patient data and so not logged."""
-    found: list[Patient] = []
-    words: list[list[tuple[str, str]]] = []
-    for words in query_readings(query[:200], settings.DEFAULT_REGION):
-        found = list(_matching(clinic, words).order_by("record_number")[:limit])
-        if found:
-            break
-    audit.record("patient.search", actor, words=len(words), found=len(found))
-    return found
+@contextmanager
+def noted(actor: audit.Actor, patient: Patient) -> Iterator[None]:
+    """A value that does not open is in the log, also when the transaction around it is rolled back."""
+    try:
+        yield
+    except CannotOpen as error:
+        if transaction.get_connection().in_atomic_block:
+            error.patient = patient.id  # whoever catches it outside writes the entry: `note_tamper`
+        else:
+            audit.record("vault.tamper", actor, patient=patient.id, outcome=AuditEntry.Outcome.FAILED)
+        raise
 
 
-def _matching(clinic: UUID, words: list[list[tuple[str, str]]]) -> QuerySet[Patient]:
-    index = indexer(clinic)
-    patients = Patient.objects.filter(clinic_id=clinic)
-    for alternatives in words:
-        wanted = Q(digest__in=[index.digest(name, text) for name, text in alternatives])
-        hits = SearchDigest.objects.filter(wanted, clinic_id=clinic).values("patient")
-        patients = patients.filter(pk__in=hits)
-    return patients
+def note_tamper(error: CannotOpen, actor: audit.Actor) -> None:
+    """Write the entry that a rolled back transaction could not keep."""
+    if error.patient:
+        audit.record("vault.tamper", actor, patient=error.patient, outcome=AuditEntry.Outcome.FAILED)
 
 
 def reveal(
     patient: Patient, fields: Iterable[str], actor: audit.Actor, *, purpose: str, consult: UUID | None = None
-) -> dict[str, str]:
+) -> Revealed:
     """The values of `fields`, for a stated purpose. The entry is written, and committed, before anything is opened.
 
     The caller has checked the role, the relation to the patient and the fresh second factor.
     """
     wanted = [f for f in fields if f in KINDS and getattr(patient, f)]
+    if patient.shredded_at:
+        raise NotRevealed("This record was erased; nothing is left to read.")
     if purpose not in PURPOSES:
         raise NotRevealed("Choose what you need the values for.")
     if not wanted:
         raise NotRevealed("Choose a field that has a value.")
     audit.record("patient.reveal", actor, patient=patient.id, consult=consult, purpose=purpose, fields=wanted)
-    try:
-        return {f: unseal(patient, f, getattr(patient, f)).decode() for f in wanted}
-    except CannotOpen:
-        audit.record("vault.tamper", actor, patient=patient.id, outcome=AuditEntry.Outcome.FAILED)
-        raise
+    with noted(actor, patient):
+        record = read_record(patient)
+    return Revealed({f: record.values[f] for f in wanted}, record.decoy)
+
+
+def opened(patient: Patient) -> Record:
+    """The whole record, for the vault's own work and for exports. The caller writes the entry."""
+    with noted(audit.SYSTEM, patient):
+        return read_record(patient)
 
 
 def matches_identity(patient: Patient, *, name: str, birth_date: str) -> bool:
@@ -162,10 +241,9 @@ def matches_identity(patient: Patient, *, name: str, birth_date: str) -> bool:
         date = KINDS["birth_date"].normalise(birth_date, settings.DEFAULT_REGION)
     except BadValue:
         return False
-    known_name = unseal(patient, "name", patient.name).decode()
-    known_date = unseal(patient, "birth_date", patient.birth_date).decode()
-    same_name = hmac.compare_digest(_name_key(name), _name_key(known_name))
-    return hmac.compare_digest(date.encode(), known_date.encode()) and same_name
+    known = opened(patient).values
+    same_name = hmac.compare_digest(_name_key(name), _name_key(known["name"]))
+    return hmac.compare_digest(date.encode(), known["birth_date"].encode()) and same_name
 
 
 def _name_key(name: str) -> bytes:

@@ -1,8 +1,6 @@
-"""Keyed digests under which values are found without being opened (FORMAT.md)."""
+"""Keyed digests under which values that hardly two patients share are found without being opened (FORMAT.md)."""
 
 import hmac
-
-DIGEST_BYTES = 16
 
 
 class Indexer:
@@ -14,9 +12,10 @@ class Indexer:
         self._index_key = index_key
         self._field_keys: dict[str, bytes] = {}
 
-    def digest(self, index: str, text: str) -> bytes:
+    def digest(self, index: str, text: str) -> int:
+        """64 bits, signed: what a database's integer column holds."""
         key = self._field_keys.get(index)
         if key is None:
             key = hmac.digest(self._index_key, b"telehealth/1/index/" + index.encode(), "sha256")
             self._field_keys[index] = key
-        return hmac.digest(key, text.encode(), "sha256")[:DIGEST_BYTES]
+        return int.from_bytes(hmac.digest(key, text.encode(), "sha256")[:8], "big", signed=True)

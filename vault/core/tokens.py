@@ -3,6 +3,7 @@
 import re
 import secrets
 from base64 import b32encode
+from collections.abc import Iterable
 
 PREFIXES = {
     "name": "nam",
@@ -16,6 +17,8 @@ PREFIXES = {
     "signed_name": "sig",
     "consent_voice": "voi",
     "invitation": "inv",
+    "break_glass_reason": "bgr",
+    "review_note": "rvn",
 }
 PATTERN = re.compile(rf"(?:{'|'.join(PREFIXES.values())})_[a-z2-7]{{26}}")
 LENGTH = 30
@@ -23,6 +26,16 @@ LENGTH = 30
 
 def new_token(field: str) -> str:
     return f"{PREFIXES[field]}_{b32encode(secrets.token_bytes(16)).decode().rstrip('=').lower()}"
+
+
+def new_tokens(fields: Iterable[str]) -> dict[str, str]:
+    """A token for each field; quicker than one by one."""
+    names = list(fields)
+    noise = secrets.token_bytes(16 * len(names))
+    return {
+        name: f"{PREFIXES[name]}_{b32encode(noise[at : at + 16])[:26].decode().lower()}"
+        for name, at in zip(names, range(0, len(noise), 16), strict=True)
+    }
 
 
 def is_token(text: str) -> bool:

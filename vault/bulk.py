@@ -1,0 +1,128 @@
+"""Many patients at once: added for an import, read for keeping keys and indexes."""
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from vault import audit, postings
+from vault.core.fields import KINDS
+from vault.core.records import Record, RecordSealer, associated_data
+from vault.core.sealing import CannotOpen, new_key
+from vault.core.terms import DIGESTED, digest_text, terms
+from vault.core.tokens import new_tokens
+from vault.keyring import indexes, provider, unwrap_data_key, wrap_data_key
+from vault.models import DataKey, Patient, SealedRecord
+from vault.patients import entry_of
+from vault.records import masks_of
+from vault.rows import add_many, new_ids
+
+
+@dataclass(frozen=True, slots=True)
+class NewRecord:
+    """A patient to add: normalised values (`patients.normalise`), among them name and birth_date."""
+
+    values: Mapping[str, str]
+    record_number: str
+
+
+_PATIENT = (
+    *("id", "clinic_id", "record_number", "masks", "number", "created_at"),
+    *(f"{field}_digest" for field in DIGESTED),
+    *KINDS,
+)
+
+
+@transaction.atomic
+def create_many(clinic: UUID, rows: Sequence[NewRecord], actor: audit.Actor, *, listed: bool = True) -> list[UUID]:
+    """Add patients, one entry in the log for all. Their ids, in order. `listed=False` leaves the sealed index out."""
+    keys, now = provider(), timezone.now()
+    clinic_row = postings.locked(clinic)
+    live = indexes(clinic)
+    digest = live[0].digests.digest
+    at = connection.ops.adapt_datetimefield_value(now) if connection.vendor == "sqlite" else now
+    patients: list[tuple[Any, ...]] = []
+    data_keys: list[tuple[Any, ...]] = []
+    records: list[tuple[Any, ...]] = []
+    ids: list[UUID] = []
+    clinic_id = _stored(clinic)
+    first = clinic_row.last_number + 1
+    key_ids = new_ids(DataKey, len(rows))
+    for number, (row, key_id) in enumerate(zip(rows, key_ids, strict=True), first):
+        patient, key = uuid.uuid4(), new_key()
+        tokens = new_tokens(row.values)
+        sealed = RecordSealer(key).seal(Record(row.values, tokens), associated_data(clinic, patient, 1, 1))
+        stored = _stored(patient)
+        masks = json.dumps(masks_of(row.values), ensure_ascii=False)
+        digests = [digest(f, digest_text(row.values[f])) if f in row.values else None for f in DIGESTED]
+        patients.append(
+            (stored, clinic_id, row.record_number, masks, number, at, *digests, *[tokens.get(f, "") for f in KINDS])
+        )
+        data_keys.append((key_id, stored, 1, wrap_data_key(keys, key, clinic, patient, 1), at))
+        records.append((stored, key_id, 1, sealed))
+        ids.append(patient)
+    add_many(Patient, _PATIENT, patients)
+    add_many(DataKey, ("id", "patient_id", "generation", "wrapped", "created_at"), data_keys)
+    add_many(SealedRecord, ("patient_id", "key_id", "version", "sealed"), records)
+    clinic_row.last_number += len(rows)
+    for index in live if listed else ():
+        writing = postings.Writing(clinic_row, index)
+        for number, row in enumerate(rows, first):
+            writing.add(terms(row.values["name"], row.values["birth_date"]), entry_of(number, row.values))
+        writing.save()
+    clinic_row.save()
+    audit.record("patient.create", actor, count=len(rows), first=first, last=clinic_row.last_number)
+    return ids
+
+
+def _stored(value: UUID) -> Any:
+    """A UUID as the database's column keeps it."""
+    return value if connection.features.has_native_uuid_field else value.hex
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """One patient read in bulk; `record` is None where it does not open."""
+
+    patient: UUID
+    number: int
+    record: Record | None
+
+
+_COLUMNS = (
+    "patient_id",
+    "patient__number",
+    "key__generation",
+    "key__wrapped",
+    "version",
+    "sealed",
+    *(f"patient__{f}" for f in KINDS),
+)
+
+
+def read_many(clinic: UUID, *, after: int = 0, most: int | None = None, chunk: int = 2000) -> Iterator[Opened]:
+    """Every record of a clinic, opened, in the order of numbers. No entry is written: it is for the vault's own work.
+
+    Tokens are compared with the patient's row; the version is not compared with the log, which `read_record` does.
+    """
+    keys = provider()
+    rows = SealedRecord.objects.filter(patient__clinic_id=clinic, patient__number__gt=after)
+    ordered = rows.order_by("patient__number").values_list(*_COLUMNS)
+    for patient, number, generation, wrapped, version, sealed, *tokens in (
+        ordered[:most] if most else ordered
+    ).iterator(chunk):
+        record: Record | None = None
+        try:
+            key = unwrap_data_key(keys, bytes(wrapped), clinic, patient, generation)
+            place = associated_data(clinic, patient, generation, version)
+            record = RecordSealer(key).open(bytes(sealed), place)
+        except CannotOpen:
+            pass
+        if record is not None and record.tokens != {f: t for f, t in zip(KINDS, tokens, strict=True) if t}:
+            record = None
+        yield Opened(patient, number, record)

@@ -1,0 +1,142 @@
+"""Blocks of the sealed index: their labels, their sealing, and the two kinds of content (FORMAT.md). Pure."""
+
+import hmac
+import os
+import struct
+import sys
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable
+from typing import NamedTuple
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from vault.core.sealing import CannotOpen
+
+VERSION = b"\x03"
+LABEL_BYTES = 16
+LEAF_MOST = 320
+_LEAF, _DIRECTORY = 0, 1
+_CLASSES = (2, 4, 8, 16, 32, 64, 128, 192, 256, LEAF_MOST)
+_DIRECTORY_CLASS = 64
+_HEAD = struct.Struct("<BBH")
+_LEAF_ENTRY, _DIRECTORY_ENTRY = 13, 16
+
+
+class Entry(NamedTuple):
+    """One patient in one list. Ordered by name, then number."""
+
+    sort_key: int
+    number: int
+    year: int  # of birth, less 1900
+
+
+class Leaf:
+    """Up to `LEAF_MOST` entries in order, as three columns."""
+
+    __slots__ = ("keys", "numbers", "years")
+
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        columns = list(zip(*entries, strict=True)) or [(), (), ()]
+        self.keys, self.numbers, self.years = array("Q", columns[0]), array("I", columns[1]), bytes(columns[2])
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def entries(self) -> list[Entry]:
+        return list(map(Entry, self.keys, self.numbers, self.years))
+
+
+class Directory:
+    """Where a long list's leaves are: the lowest (sort key, number) of each, in order, and its block's number."""
+
+    __slots__ = ("blocks", "lowest")
+
+    def __init__(self, lowest: list[tuple[int, int]], blocks: list[int]) -> None:
+        self.lowest, self.blocks = lowest, blocks
+
+    def position(self, entry: tuple[int, int]) -> int:
+        """Which leaf an entry belongs to."""
+        return max(bisect_left(self.lowest, (entry[0], entry[1] + 1)) - 1, 0)
+
+
+def _column(kind: str, data: bytes) -> "array[int]":
+    column = array(kind)
+    column.frombytes(data)
+    if sys.byteorder == "big":
+        column.byteswap()
+    return column
+
+
+def _bytes(column: "array[int]") -> bytes:
+    if sys.byteorder == "big":
+        column = array(column.typecode, column)
+        column.byteswap()
+    return column.tobytes()
+
+
+def encode(block: Leaf | Directory) -> bytes:
+    if isinstance(block, Leaf):
+        count = len(block)
+        size = next(c for c in _CLASSES if c >= count) * _LEAF_ENTRY
+        body = _bytes(block.keys) + _bytes(block.numbers) + block.years
+        return _HEAD.pack(_LEAF, 0, count) + body.ljust(size, b"\0")
+    count = len(block.blocks)
+    size = -(-count // _DIRECTORY_CLASS) * _DIRECTORY_CLASS * _DIRECTORY_ENTRY
+    keys, numbers = array("Q", [k for k, _ in block.lowest]), array("I", [n for _, n in block.lowest])
+    body = _bytes(keys) + _bytes(numbers) + _bytes(array("I", block.blocks))
+    return _HEAD.pack(_DIRECTORY, 0, count) + body.ljust(size, b"\0")
+
+
+def decode(plain: bytes) -> Leaf | Directory:
+    if len(plain) < _HEAD.size:
+        raise CannotOpen
+    kind, zero, count = _HEAD.unpack_from(plain)
+    width = _LEAF_ENTRY if kind == _LEAF else _DIRECTORY_ENTRY
+    start, end = _HEAD.size, _HEAD.size + count * width
+    if kind > _DIRECTORY or zero or end > len(plain) or (kind == _LEAF and count > LEAF_MOST):
+        raise CannotOpen
+    keys = _column("Q", plain[start : start + 8 * count])
+    numbers = _column("I", plain[start + 8 * count : start + 12 * count])
+    rest = plain[start + 12 * count : end]
+    if kind == _LEAF:
+        leaf = Leaf()
+        leaf.keys, leaf.numbers, leaf.years = keys, numbers, rest
+        return leaf
+    return Directory(list(zip(keys, numbers, strict=True)), list(_column("I", rest)))
+
+
+class BlockSealer:
+    """Labels and seals the index blocks of one clinic under one generation of its index key."""
+
+    __slots__ = ("_cipher", "_label_key", "_place")
+
+    def __init__(self, index_key: bytes, clinic: UUID, generation: int) -> None:
+        self._label_key = hmac.digest(index_key, b"telehealth/2/label", "sha256")
+        self._cipher = AESGCM(hmac.digest(index_key, b"telehealth/2/block", "sha256"))
+        self._place = b"telehealth/2/block" + clinic.bytes + generation.to_bytes(4, "big")
+
+    def label(self, index: str, term: str, block: int = 0) -> bytes:
+        name, text = index.encode(), term.encode()
+        said = b"%b%b%b%b%b" % (
+            len(name).to_bytes(2, "big"),
+            name,
+            len(text).to_bytes(2, "big"),
+            text,
+            block.to_bytes(4, "big"),
+        )
+        return hmac.digest(self._label_key, said, "sha256")[:LABEL_BYTES]
+
+    def seal(self, label: bytes, block: Leaf | Directory) -> bytes:
+        nonce = os.urandom(12)
+        return VERSION + nonce + self._cipher.encrypt(nonce, encode(block), self._place + label)
+
+    def open(self, label: bytes, sealed: bytes) -> Leaf | Directory:
+        if len(sealed) < 29 or sealed[:1] != VERSION:
+            raise CannotOpen
+        try:
+            return decode(self._cipher.decrypt(sealed[1:13], sealed[13:], self._place + label))
+        except InvalidTag:
+            raise CannotOpen from None

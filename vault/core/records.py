@@ -1,0 +1,113 @@
+"""The sealed record: all protected fields of one patient under one nonce (FORMAT.md). Pure."""
+
+import hmac
+import os
+from base64 import b32decode, b32encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from vault.core.sealing import KEY_BYTES, CannotOpen
+from vault.core.tokens import PREFIXES
+
+VERSION = b"\x02"
+#: the field's code in the sealed bytes; a code is never given twice
+CODES = {"name": 1, "birth_date": 2, "national_id": 3, "phone": 4, "email": 5, "address": 6, "notes": 7}
+_FIELDS = {code: (field, PREFIXES[field] + "_") for field, code in CODES.items()}
+_HEAD = 33
+_NONCE_END = _HEAD + 12
+_SMALLEST = _NONCE_END + 16
+_PAD = 64
+_DECOY = 1
+_ENTRY = 19
+_LONGEST = 0xFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a sealed record says: field -> text, field -> token, and whether the patient is a decoy."""
+
+    values: Mapping[str, str]
+    tokens: Mapping[str, str]
+    decoy: bool = False
+
+
+def associated_data(clinic: UUID, patient: UUID, generation: int, version: int) -> bytes:
+    return b"telehealth/2/record%b%b%b" % (
+        clinic.bytes,
+        patient.bytes,
+        (generation << 32 | version).to_bytes(8, "big"),
+    )
+
+
+class RecordSealer:
+    """Seals and opens records under one data key."""
+
+    __slots__ = ("_cipher", "_head")
+
+    def __init__(self, data_key: bytes) -> None:
+        if len(data_key) != KEY_BYTES:
+            raise ValueError("a data key has 32 bytes")
+        derived = hmac.digest(data_key, b"telehealth/2/record", "sha512")
+        self._cipher = AESGCM(derived[:32])
+        self._head = VERSION + derived[32:]
+
+    def seal(self, record: Record, place: bytes) -> bytes:
+        """`place`: the associated data of the patient's row."""
+        nonce = os.urandom(12)
+        return self._head + nonce + self._cipher.encrypt(nonce, _encode(record), place)
+
+    def open(self, sealed: bytes, place: bytes) -> Record:
+        # AES-GCM ciphertexts can be made to open under two keys; the commitment is what forbids it.
+        if len(sealed) < _SMALLEST or not hmac.compare_digest(sealed[:_HEAD], self._head):
+            raise CannotOpen
+        try:
+            plain = self._cipher.decrypt(sealed[_HEAD:_NONCE_END], sealed[_NONCE_END:], place)
+        except InvalidTag:
+            raise CannotOpen from None
+        return _decode(plain)
+
+
+def _encode(record: Record) -> bytes:
+    if record.values.keys() != record.tokens.keys():
+        raise ValueError("every value has a token")
+    parts = [bytes((_DECOY if record.decoy else 0, len(record.values)))]
+    for field in sorted(record.values, key=CODES.__getitem__):
+        text = record.values[field].encode()
+        if not text or len(text) > _LONGEST:
+            raise ValueError("a value has 1 to 65,535 bytes")
+        parts.append(bytes((CODES[field],)) + _token_bytes(record.tokens[field]) + len(text).to_bytes(2, "big") + text)
+    plain = b"".join(parts)
+    return plain + bytes(-len(plain) % _PAD)
+
+
+def _token_bytes(token: str) -> bytes:
+    return b32decode(token[4:].upper() + "======")
+
+
+def _decode(plain: bytes) -> Record:
+    """The one encoding there is; whatever differs does not open, though only a holder of the key could have made it."""
+    if len(plain) < 2 or len(plain) % _PAD or plain[0] > _DECOY:
+        raise CannotOpen
+    values: dict[str, str] = {}
+    tokens: dict[str, str] = {}
+    at, last = 2, 0
+    try:
+        for _ in range(plain[1]):
+            code = plain[at]
+            start = at + _ENTRY
+            end = start + (plain[at + 17] << 8 | plain[at + 18])
+            if code <= last or end > len(plain) or end == start:
+                raise CannotOpen
+            field, prefix = _FIELDS[code]
+            values[field] = plain[start:end].decode()
+            tokens[field] = prefix + b32encode(plain[at + 1 : at + 17])[:26].decode().lower()
+            at, last = end, code
+    except (IndexError, KeyError, UnicodeDecodeError):
+        raise CannotOpen from None
+    if len(plain) - at >= _PAD or plain[at:].strip(b"\0"):
+        raise CannotOpen
+    return Record(values, tokens, bool(plain[0]))

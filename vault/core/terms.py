@@ -1,0 +1,156 @@
+"""What a patient is found by: the terms of names and dates, and how a typed query is read. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from jellyfish import metaphone, nysiis
+
+from vault.core.fields import KINDS, BadValue, fold
+
+#: (index, text)
+Term = tuple[str, str]
+PREFIX_LETTERS = range(2, 9)
+LONGEST_PREFIX = PREFIX_LETTERS.stop - 1
+#: values that hardly two patients share have digests in the patient's row
+DIGESTED = ("national_id", "phone", "email")
+#: below this a word with a letter changed is like too many others
+TYPO_LETTERS = 4
+SOUND_LETTERS = 3
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_SORT_LETTERS = 12
+_CODE = {" ": 1, **{letter: 2 + i for i, letter in enumerate(_LETTERS)}, **{d: 28 + int(d) // 3 for d in "0123456789"}}
+MOST_WORDS = 8
+
+
+@lru_cache(maxsize=20_000)
+def _sounds(word: str) -> frozenset[str]:
+    if len(word) < SOUND_LETTERS or not word.isalpha():
+        return frozenset()
+    return frozenset(code for code in ("m" + metaphone(word), "n" + nysiis(word)) if len(code) > 1)
+
+
+def terms(name: str, birth_date: str) -> set[Term]:
+    """The terms under which the sealed index lists a patient."""
+    found: set[Term] = {("birth_date", birth_date)}
+    for word in set(fold(name).split()):
+        found.update(("name_prefix", word[:n]) for n in PREFIX_LETTERS if len(word) >= n)
+        found.update(("name_sound", code) for code in _sounds(word))
+    return found
+
+
+def sort_key(name: str) -> int:
+    """Last word first, its first letters as one number: what results are sorted by (FORMAT.md)."""
+    words = fold(name).split()
+    text = " ".join(words[-1:] + words[:-1])[:_SORT_LETTERS]
+    key = 0
+    for at in range(_SORT_LETTERS):
+        key = key << 5 | (_CODE.get(text[at], 31) if at < len(text) else 0)
+    return key
+
+
+def digest_text(value: str) -> str:
+    return value.casefold()
+
+
+def near(word: str) -> set[str]:
+    """The word's prefixes with one letter left out, changed, added, or swapped with its neighbour."""
+    if len(word) < TYPO_LETTERS or not word.isalpha():
+        return set()
+    found: set[str] = set()
+    for at in range(len(word) + 1):
+        head, tail = word[:at], word[at:]
+        found.update(head + letter + tail for letter in _LETTERS)
+        if tail:
+            found.add(head + tail[1:])
+            found.update(head + letter + tail[1:] for letter in _LETTERS)
+        if len(tail) > 1:
+            found.add(head + tail[1] + tail[0] + tail[2:])
+    return {w[:LONGEST_PREFIX] for w in found} - {word[:LONGEST_PREFIX]}
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One thing asked for: a patient matches by any of `terms`; `similar` are tried when few match so."""
+
+    terms: frozenset[Term]
+    similar: frozenset[Term] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A query, read. All of it must match: every word, every digest, the year, the record number."""
+
+    words: tuple[Word, ...] = ()
+    digests: tuple[tuple[tuple[str, str], ...], ...] = ()  # each: alternatives (index, value)
+    year: int | None = None
+    record_numbers: tuple[str, ...] = ()
+
+    @property
+    def asks(self) -> bool:
+        """A year by itself is no question: it has few values, and half a clinic would answer."""
+        return bool(self.words or self.digests or self.record_numbers)
+
+
+def questions(query: str, region: str) -> Iterator[Question]:
+    """What a typed search could mean, likeliest first.
+
+    First the query as one phone number, e-mail, date, id or record number, spaces and all; then word by word:
+    "maria 1984-03-17" could be an id too, and is none.
+    """
+    whole = _whole(query, region)
+    if whole.asks:
+        yield whole
+    parts = [part for word in query.split()[:MOST_WORDS] for part in _one(word, region)]
+    if parts:
+        years = {p.year for p in parts if p.year is not None}
+        merged = Question(
+            words=tuple(w for p in parts for w in p.words),
+            digests=tuple(d for p in parts for d in p.digests),
+            year=years.pop() if len(years) == 1 else None,
+            record_numbers=tuple(n for p in parts for n in p.record_numbers),
+        )
+        if merged.asks and not years:
+            yield merged
+
+
+def _whole(text: str, region: str) -> Question:
+    """The text as one value. A date is one in the sealed index; what has digits may be a phone number or an id."""
+    try:
+        return Question(words=(Word(frozenset({("birth_date", KINDS["birth_date"].normalise(text, region))})),))
+    except BadValue:
+        pass
+    found: list[tuple[str, str]] = []
+    for field in DIGESTED:
+        if field != "email" and not any(c.isdigit() for c in text):
+            continue
+        if field == "phone" and any(c.isalpha() for c in text):  # or "maria 020…" would be a number
+            continue
+        try:
+            found.append((field, digest_text(KINDS[field].normalise(text, region))))
+        except BadValue:
+            continue
+    if not found:
+        return Question()
+    return Question(digests=((*found, ("record_number", record_number(text))),))
+
+
+def record_number(text: str) -> str:
+    """A record number as it is looked up: without spaces, in capitals."""
+    return "".join(text.split()).upper()
+
+
+def _one(word: str, region: str) -> list[Question]:
+    if len(word) == 4 and word.isdecimal() and 1900 <= int(word) <= 2155:
+        return [Question(year=int(word))]
+    whole = _whole(word, region)
+    if whole.asks:
+        return [whole]
+    # "anna-maria" is two names, while the pieces of a date or an address are no names at all
+    pieces = [p for p in fold(word).split() if len(p) >= PREFIX_LETTERS.start]
+    return [Question(words=(_name(piece),)) for piece in pieces]
+
+
+def _name(word: str) -> Word:
+    similar = {("name_prefix", w) for w in near(word)} | {("name_sound", code) for code in _sounds(word)}
+    return Word(frozenset({("name_prefix", word[:LONGEST_PREFIX])}), frozenset(similar))

@@ -1,0 +1,256 @@
+"""The sealed index in the database: patients put into lists and taken out, and lists read (FORMAT.md).
+
+Writers hold the clinic's `ClinicIndex` row. Readers hold nothing: a list that is laid out anew while it is read shows
+in the row's `layout`, and `reading` starts over.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from uuid import UUID
+
+from django.db import connection
+
+from vault.core.blocks import LEAF_MOST, Directory, Entry, Leaf
+from vault.core.sealing import CannotOpen
+from vault.core.terms import Term
+from vault.keyring import Index
+from vault.models import ClinicIndex, IndexBlock
+from vault.rows import delete_many, put_many
+
+#: blocks asked for in one statement
+MOST_LABELS = 500
+
+Block = Leaf | Directory
+
+
+def locked(clinic: UUID) -> ClinicIndex:
+    """The clinic's index, to be written in this transaction and by nobody else."""
+    ClinicIndex.objects.get_or_create(clinic_id=clinic)
+    return ClinicIndex.objects.select_for_update().get(clinic_id=clinic)
+
+
+def fetch(index: Index, labels: Iterable[bytes]) -> dict[bytes, Block]:
+    """The blocks that exist, opened."""
+    wanted = list(labels)
+    found: dict[bytes, Block] = {}
+    for at in range(0, len(wanted), MOST_LABELS):
+        some = wanted[at : at + MOST_LABELS]
+        with connection.cursor() as cursor:
+            if connection.vendor == "postgresql":
+                cursor.execute("SELECT label, sealed FROM vault_indexblock WHERE label = ANY(%s)", [some])
+            else:
+                marks = ",".join(["%s"] * len(some))
+                cursor.execute(f"SELECT label, sealed FROM vault_indexblock WHERE label IN ({marks})", some)  # noqa: S608
+            for label, sealed in cursor.fetchall():
+                found[bytes(label)] = index.blocks.open(bytes(label), bytes(sealed))
+    return found
+
+
+class Writing:
+    """A batch of changes to one clinic's lists under one index key. Collect with `add` and `remove`, then `save`."""
+
+    def __init__(self, clinic: ClinicIndex, index: Index) -> None:
+        self._clinic, self._index = clinic, index
+        self._added: dict[Term, set[Entry]] = {}
+        self._removed: dict[Term, set[Entry]] = {}
+
+    def add(self, terms: Iterable[Term], entry: Entry) -> None:
+        for term in terms:
+            self._added.setdefault(term, set()).add(entry)
+
+    def remove(self, terms: Iterable[Term], entry: Entry) -> None:
+        for term in terms:
+            self._removed.setdefault(term, set()).add(entry)
+
+    def save(self) -> None:
+        """Write the blocks that changed. Adding what is there, or removing what is not, changes nothing."""
+        label = self._index.blocks.label
+        roots = {label(*term): term for term in self._added.keys() | self._removed.keys()}
+        blocks: dict[bytes, Block] = fetch(self._index, roots)
+        blocks |= fetch(
+            self._index, [name for root, term in roots.items() for name in self._touched(term, blocks.get(root))]
+        )
+        changed: dict[bytes, Block | None] = {}
+        for root, term in roots.items():
+            self._apply(term, root, blocks, changed)
+        seal = self._index.blocks.seal
+        kept = [(name, self._index.key_id, seal(name, block)) for name, block in changed.items() if block is not None]
+        put_many(IndexBlock, ("label", "key_id", "sealed"), kept, key="label", fresh=not blocks)
+        delete_many(IndexBlock, "label", [name for name, block in changed.items() if block is None])
+
+    def _changes(self, term: Term) -> tuple[set[Entry], set[Entry]]:
+        added, removed = self._added.get(term, set()), self._removed.get(term, set())
+        return added, removed - added
+
+    def _touched(self, term: Term, root: Block | None) -> set[bytes]:
+        """The leaves below a directory that the changes of a term fall into."""
+        if not isinstance(root, Directory):
+            return set()
+        added, removed = self._changes(term)
+        return {self._index.blocks.label(*term, root.blocks[root.position(e[:2])]) for e in added | removed}
+
+    def _apply(self, term: Term, root: bytes, blocks: dict[bytes, Block], changed: dict[bytes, Block | None]) -> None:
+        added, removed = self._changes(term)
+        block = blocks.get(root, Leaf())
+        if isinstance(block, Leaf):
+            merged = _merged(block, added, removed)
+            if merged is None:
+                return
+            if len(merged) <= LEAF_MOST:
+                changed[root] = Leaf(merged) if merged else None
+                return
+            self._clinic.layout += 1
+            changed[root] = self._spread(term, merged, 1, changed)
+            return
+        self._apply_below(term, root, block, blocks, changed)
+
+    def _apply_below(
+        self,
+        term: Term,
+        root: bytes,
+        directory: Directory,
+        blocks: dict[bytes, Block],
+        changed: dict[bytes, Block | None],
+    ) -> None:
+        added, removed = self._changes(term)
+        by_leaf: dict[int, tuple[set[Entry], set[Entry]]] = {}
+        for side, entries in enumerate((added, removed)):
+            for entry in entries:
+                by_leaf.setdefault(directory.position(entry[:2]), (set(), set()))[side].add(entry)
+        for position in sorted(by_leaf, reverse=True):  # from the end, since a split moves what comes after
+            name = self._index.blocks.label(*term, directory.blocks[position])
+            leaf = blocks.get(name)
+            if not isinstance(leaf, Leaf):
+                raise CannotOpen
+            merged = _merged(leaf, *by_leaf[position])
+            if merged is None:
+                continue
+            if len(merged) <= LEAF_MOST:
+                changed[name] = Leaf(merged)  # an empty leaf stays: its place in the directory is still right
+                continue
+            self._clinic.layout += 1
+            spread = self._spread(term, merged, max(directory.blocks) + 1, changed)
+            changed[name] = None
+            spread.lowest[0] = min(spread.lowest[0], directory.lowest[position])
+            directory.lowest[position : position + 1] = spread.lowest
+            directory.blocks[position : position + 1] = spread.blocks
+            changed[root] = directory
+
+    def _spread(self, term: Term, merged: list[Entry], first: int, changed: dict[bytes, Block | None]) -> Directory:
+        """Too many entries for one leaf, over fresh leaves three quarters full."""
+        pieces = -(-len(merged) // (LEAF_MOST * 3 // 4))
+        size = -(-len(merged) // pieces)
+        parts = [merged[at : at + size] for at in range(0, len(merged), size)]
+        numbers = list(range(first, first + len(parts)))
+        for number, part in zip(numbers, parts, strict=True):
+            changed[self._index.blocks.label(*term, number)] = Leaf(part)
+        return Directory([part[0][:2] for part in parts], numbers)
+
+
+def _merged(leaf: Leaf, added: set[Entry], removed: set[Entry]) -> list[Entry] | None:
+    """The leaf's entries after the changes, in order; None when they change nothing."""
+    entries = leaf.entries()
+    if len(added) == 1 and not removed:
+        (entry,) = added
+        at = bisect_left(entries, entry)
+        if at < len(entries) and entries[at] == entry:
+            return None
+        insort(entries, entry)
+        return entries
+    before = set(entries)
+    after = (before - removed) | added
+    return None if after == before else sorted(after)
+
+
+class Lists:
+    """The patients whom any of several terms lists, in the order of names, loaded leaf by leaf as needed."""
+
+    def __init__(self, index: Index, terms: Iterable[Term], roots: Mapping[bytes, Block]) -> None:
+        self._index = index
+        self._leaves: list[Leaf] = []
+        self._long: list[tuple[Directory, list[bytes]]] = []
+        for term in terms:
+            block = roots.get(index.blocks.label(*term))
+            if isinstance(block, Leaf):
+                self._leaves.append(block)
+            elif block is not None:
+                self._long.append((block, [index.blocks.label(*term, number) for number in block.blocks]))
+        self._loaded: dict[bytes, Leaf] = {}
+
+    @property
+    def size(self) -> int:
+        """About how many entries; never too few."""
+        return sum(map(len, self._leaves)) + sum(len(labels) for _, labels in self._long) * LEAF_MOST
+
+    @property
+    def is_long(self) -> bool:
+        return bool(self._long)
+
+    def windows(self) -> Iterator[tuple[int, int]]:
+        """The range of sort keys in pieces [low, high), each with twice the leaves of the one before."""
+        bounds = sorted({key for directory, _ in self._long for key, _ in directory.lowest})[1:]
+        low, at, step = 0, 1, 2
+        while at < len(bounds):
+            yield low, bounds[at]
+            low, at, step = bounds[at], at + step, step * 2
+        yield low, 1 << 64
+
+    def between(self, low: int, high: int) -> list[Entry]:
+        """The entries with low <= sort key < high, in order."""
+        wanted: list[bytes] = []
+        for directory, labels in self._long:
+            keys = [key for key, _ in directory.lowest]
+            first, last = max(bisect_left(keys, low) - 1, 0), bisect_left(keys, high)
+            wanted += labels[first:last]
+        found: set[Entry] = set()
+        for leaf in [*self._leaves, *self._load(wanted)]:
+            start, end = bisect_left(leaf.keys, low), bisect_left(leaf.keys, high)
+            found.update(map(Entry, leaf.keys[start:end], leaf.numbers[start:end], leaf.years[start:end]))
+        return sorted(found)
+
+    def among(self, candidates: list[Entry]) -> list[Entry]:
+        """The candidates that are listed here too."""
+        numbers: set[int] = set()
+        for leaf in self._leaves:
+            numbers.update(leaf.numbers)
+        wanted = {labels[directory.position(c[:2])] for directory, labels in self._long for c in candidates}
+        for leaf in self._load(list(wanted)):
+            numbers.update(leaf.numbers)
+        return [c for c in candidates if c.number in numbers]
+
+    def _load(self, labels: list[bytes]) -> list[Leaf]:
+        missing = [name for name in labels if name not in self._loaded]
+        for name, block in fetch(self._index, missing).items():
+            if not isinstance(block, Leaf):
+                raise CannotOpen
+            self._loaded[name] = block
+        return [self._loaded[name] for name in labels if name in self._loaded]
+
+
+def remove_everywhere(index: Index, unwanted: Callable[[Entry], bool]) -> None:
+    """Take entries out of every leaf there is, whatever its list is called."""
+    for row in IndexBlock.objects.filter(key_id=index.key_id).iterator(200):
+        block = index.blocks.open(bytes(row.label), bytes(row.sealed))
+        if isinstance(block, Directory):
+            continue
+        kept = [entry for entry in block.entries() if not unwanted(entry)]
+        if len(kept) < len(block):
+            row.sealed = index.blocks.seal(bytes(row.label), Leaf(kept))
+            row.save(update_fields=["sealed"])
+
+
+def matching(index: Index, groups: list[set[Term]], *, year: int | None, most: int) -> list[Entry]:
+    """The first `most` entries, in order, that are listed under some term of every group."""
+    roots = fetch(index, {index.blocks.label(*term) for group in groups for term in group})
+    lists = sorted((Lists(index, group, roots) for group in groups), key=lambda one: one.size)
+    found: list[Entry] = []
+    for low, high in lists[0].windows():
+        hits = lists[0].between(low, high)
+        if year is not None:
+            hits = [h for h in hits if h.year == year - 1900]
+        for other in lists[1:]:
+            hits = other.among(hits) if hits else hits
+        found += hits
+        if len(found) >= most:
+            break
+    return found[:most]

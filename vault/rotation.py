@@ -1,0 +1,222 @@
+"""The life of keys, online: key-encryption keys (rewrap), data keys (re-seal), index keys (list anew).
+
+Each goes in batches of one transaction, finds by itself what is left to do, and may be killed and run again at any
+moment. Writers go on meanwhile.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from vault import postings
+from vault.bulk import read_many
+from vault.core.records import Record
+from vault.core.sealing import CannotOpen, Place, unwrap, wrap, wrapped_under
+from vault.core.terms import DIGESTED, digest_text, terms
+from vault.keyring import Index, create_data_key, create_index_key, indexes, opener, provider
+from vault.models import ClinicIndex, DataKey, IndexBlock, IndexKey, Patient, SealedRecord, SealedValue
+from vault.patients import entry_of
+from vault.records import open_row, place_of
+from vault.rows import change_many
+
+BATCH = 2000
+
+
+class NotRotated(Exception):
+    """The message says what is in the way."""
+
+
+# -- key-encryption keys -------------------------------------------------------------------------------------
+
+
+def left_to_rewrap() -> int:
+    """How many wrapped keys are not under the current key-encryption key."""
+    current = provider().current_id
+    return sum(_count_not_under(table, current) for table in ("vault_datakey", "vault_indexkey"))
+
+
+def _count_not_under(table: str, current: bytes) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM {table} WHERE substr(wrapped, 2, 8) <> %s", [current])  # noqa: S608
+        return int(cursor.fetchone()[0])
+
+
+def rewrap(*, batch: int = BATCH) -> Iterator[int]:
+    """Wrap every data key and index key under the current key-encryption key. Yields how many at each batch."""
+    for row in IndexKey.objects.order_by("pk"):
+        if wrapped_under(bytes(row.wrapped)) != provider().current_id:
+            moved = _moved(bytes(row.wrapped), "index", row.clinic_id, None, row.generation)
+            yield change_many(IndexKey, "id", "wrapped", [(row.pk, moved, bytes(row.wrapped))], was=True)
+    last = 0
+    while rows := _data_keys_after(last, batch):
+        current = provider().current_id
+        changes = [
+            (pk, _moved(bytes(wrapped), "data", _uuid(clinic), _uuid(patient), generation), bytes(wrapped))
+            for pk, generation, wrapped, patient, clinic in rows
+            if bytes(wrapped)[1:9] != current
+        ]
+        last = rows[-1][0]
+        # A key that was replaced or destroyed meanwhile is no longer what it was, and is left alone.
+        yield change_many(DataKey, "id", "wrapped", changes, was=True)
+
+
+def _data_keys_after(last: int, batch: int) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT k.id, k.generation, k.wrapped, p.id, p.clinic_id FROM vault_datakey k"
+            " JOIN vault_patient p ON p.id = k.patient_id WHERE k.id > %s ORDER BY k.id LIMIT %s",
+            [last, batch],
+        )
+        return list(cursor.fetchall())
+
+
+def _uuid(value: UUID | str) -> UUID:
+    return value if isinstance(value, UUID) else UUID(value)
+
+
+def _moved(wrapped: bytes, purpose: str, clinic: UUID, patient: UUID | None, generation: int) -> bytes:
+    keys = provider()
+    key = unwrap(
+        wrapped,
+        keys.cipher(wrapped_under(wrapped)),
+        purpose=purpose,
+        clinic=clinic,
+        patient=patient,
+        generation=generation,
+    )
+    return wrap(
+        key, keys.current, keys.current_id, purpose=purpose, clinic=clinic, patient=patient, generation=generation
+    )
+
+
+# -- data keys ---------------------------------------------------------------------------------------------
+
+
+def reseal(patient: Patient) -> bool:
+    """Give a patient a fresh data key and seal everything of hers under it. False where she is gone or unreadable."""
+    with transaction.atomic():
+        keys = list(DataKey.objects.select_for_update().filter(patient=patient).order_by("generation"))
+        row = SealedRecord.objects.select_related("key", "patient").filter(patient=patient).first()
+        if not keys or row is None:
+            return False
+        record = open_row(row, row.patient)
+        fresh = create_data_key(row.patient, keys[-1].generation + 1)
+        _reseal_record(row, fresh, record)
+        for value in SealedValue.objects.select_related("key").filter(patient=patient).iterator(50):
+            _reseal_value(value, row.patient, fresh)
+        DataKey.objects.filter(pk__in=[key.pk for key in keys]).delete()
+    return True
+
+
+def _reseal_record(row: SealedRecord, fresh: DataKey, record: Record) -> None:
+    place = place_of(row.patient, fresh, row.version)
+    row.sealed = opener(fresh, row.patient.clinic_id).records.seal(record, place)
+    row.key = fresh
+    row.save()
+
+
+def _reseal_value(value: SealedValue, patient: Patient, fresh: DataKey) -> None:
+    def at(key: DataKey) -> Place:
+        return Place(patient.clinic_id, patient.id, key.generation, value.field, value.token)
+
+    plain = opener(value.key, patient.clinic_id).values.open(bytes(value.sealed), at(value.key))
+    value.sealed = opener(fresh, patient.clinic_id).values.seal(plain, at(fresh))
+    value.key = fresh
+    value.save()
+
+
+def reseal_all(clinic: UUID, *, before: datetime, batch: int = 200) -> Iterator[tuple[int, list[UUID]]]:
+    """Re-seal every patient whose data key is older than `before`. Yields (how many, those that do not open)."""
+    last = 0
+    while True:
+        rows = Patient.objects.filter(clinic_id=clinic, number__gt=last, data_keys__created_at__lt=before)
+        patients = list(rows.order_by("number")[:batch])
+        if not patients:
+            return
+        failed = []
+        for patient in patients:
+            try:
+                reseal(patient)
+            except CannotOpen:
+                failed.append(patient.id)
+        last = patients[-1].number or last
+        yield len(patients) - len(failed), failed
+
+
+# -- index keys --------------------------------------------------------------------------------------------
+
+
+def begin_index_rotation(clinic: UUID) -> IndexKey:
+    """The index key that is being built, made now if none is. From here on writers serve both."""
+    with transaction.atomic():
+        postings.locked(clinic)
+        building = IndexKey.objects.filter(clinic_id=clinic, in_use=False).first()
+        if building is None:
+            newest = IndexKey.objects.filter(clinic_id=clinic).order_by("-generation").first()
+            building = create_index_key(clinic, newest.generation + 1 if newest else 1, in_use=False)
+    return building
+
+
+def build_index(building: IndexKey, *, batch: int = BATCH) -> Iterator[int]:
+    """List every patient under the key being built, then put it in use and drop the old one. Yields batch sizes."""
+    while True:
+        with transaction.atomic():
+            clinic = postings.locked(building.clinic_id)
+            building.refresh_from_db()
+            done = _build_some(clinic, building, batch)
+            if not done:
+                _put_in_use(building)
+                return
+        yield done
+
+
+def _build_some(clinic: ClinicIndex, building: IndexKey, batch: int) -> int:
+    index = next(one for one in indexes(clinic.clinic_id) if one.key_id == building.pk)
+    some = list(read_many(clinic.clinic_id, after=building.built_to, most=batch))
+    if not some:
+        return 0
+    _list(clinic, index, [(one.number, one.patient, one.record.values) for one in some if one.record])
+    building.built_to = some[-1].number
+    building.save(update_fields=["built_to"])
+    return len(some)
+
+
+def _list(clinic: ClinicIndex, index: Index, patients: list[tuple[int, UUID, Mapping[str, str]]]) -> None:
+    writing = postings.Writing(clinic, index)
+    for number, _, values in patients:
+        writing.add(terms(values["name"], values["birth_date"]), entry_of(number, values))
+    writing.save()
+    clinic.save()
+    for field in DIGESTED:
+        rows = [
+            (_key(patient), index.digests.digest(field, digest_text(values[field])))
+            for _, patient, values in patients
+            if field in values
+        ]
+        change_many(Patient, "id", f"{field}_digest", rows)
+
+
+def _key(patient: UUID) -> UUID | str:
+    return patient if connection.features.has_native_uuid_field else patient.hex
+
+
+def _put_in_use(building: IndexKey) -> None:
+    old = IndexKey.objects.filter(clinic_id=building.clinic_id).exclude(pk=building.pk)
+    IndexBlock.objects.filter(key__in=old).delete()
+    old.delete()
+    building.in_use = True
+    building.save(update_fields=["in_use"])
+
+
+def list_all(clinic: UUID) -> None:
+    """Fill the index in use from the records, for patients that it does not list."""
+    with transaction.atomic():
+        row = postings.locked(clinic)
+        (index, *_) = indexes(clinic)
+        last = 0
+        while some := list(read_many(clinic, after=last, most=BATCH)):
+            _list(row, index, [(one.number, one.patient, one.record.values) for one in some if one.record])
+            last = some[-1].number

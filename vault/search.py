@@ -1,0 +1,118 @@
+"""Finding patients without opening their records: by digest, or in the sealed index, sorted by name (FORMAT.md)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import Q, QuerySet
+
+from vault import audit, postings
+from vault.core.blocks import Entry
+from vault.core.sealing import CannotOpen
+from vault.core.terms import Question, questions, sort_key, terms
+from vault.keyring import Index, indexes
+from vault.models import AuditEntry, ClinicIndex, Patient
+from vault.records import read_record
+
+LONGEST_QUERY = 200
+#: patients with the same phone number or e-mail who are looked at one by one
+MOST_ALIKE = 200
+#: a list may be laid out anew while it is read; how often to read again
+TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Patients in the order of names; `similar` are near misses; `more`: the list goes on."""
+
+    patients: list[Patient] = field(default_factory=list)
+    similar: list[Patient] = field(default_factory=list)
+    more: bool = False
+
+
+def find(clinic: UUID, query: str, actor: audit.Actor, *, limit: int = 20) -> Found:
+    """Patients of this clinic that match the query, which is patient data and so not logged."""
+    found = Found()
+    asked: Question | None = None
+    try:
+        for asked in questions(query[:LONGEST_QUERY], settings.DEFAULT_REGION):
+            found = _answer(clinic, asked, limit)
+            if found.patients:
+                break
+    except CannotOpen:
+        audit.record("vault.tamper", actor, outcome=AuditEntry.Outcome.FAILED, what="index")
+        raise
+    audit.record(
+        "patient.search",
+        actor,
+        words=len(asked.words) + len(asked.digests) if asked else 0,
+        found=len(found.patients),
+        similar=len(found.similar),
+    )
+    return found
+
+
+def _answer(clinic: UUID, asked: Question, limit: int) -> Found:
+    live = indexes(clinic)
+    if asked.digests or asked.record_numbers:
+        patients = _by_digest(clinic, live, asked)
+        return Found(patients[:limit], more=len(patients) > limit)
+    for _ in range(TRIES):
+        before = _layout(clinic)
+        exact, similar = _by_name(live[0], asked, limit)
+        if _layout(clinic) == before:
+            break
+    patients = _in_order(clinic, exact[:limit])
+    return Found(patients, _in_order(clinic, similar), more=len(exact) > limit)
+
+
+def _layout(clinic: UUID) -> int | None:
+    return ClinicIndex.objects.filter(clinic_id=clinic).values_list("layout", flat=True).first()
+
+
+def _by_name(index: Index, asked: Question, limit: int) -> tuple[list[Entry], list[Entry]]:
+    exact = postings.matching(index, [set(w.terms) for w in asked.words], year=asked.year, most=limit + 1)
+    if len(exact) >= limit or not any(w.similar for w in asked.words):
+        return exact, []
+    wider = [set(w.terms | w.similar) for w in asked.words]
+    similar = postings.matching(index, wider, year=asked.year, most=limit + len(exact))
+    known = set(exact)
+    return exact, [entry for entry in similar if entry not in known][: limit - len(exact)]
+
+
+def _in_order(clinic: UUID, entries: list[Entry]) -> list[Patient]:
+    if not entries:
+        return []
+    known = {p.number: p for p in Patient.objects.filter(clinic_id=clinic, number__in=[e.number for e in entries])}
+    return [known[e.number] for e in entries if e.number in known]
+
+
+def _by_digest(clinic: UUID, live: list[Index], asked: Question) -> list[Patient]:
+    """One indexed read; what else was asked is checked in the few records that it finds."""
+    patients: QuerySet[Patient] = Patient.objects.filter(clinic_id=clinic)
+    for alternatives in asked.digests:
+        patients = patients.filter(_any_of(alternatives, live))
+    rows = list(patients.order_by("number")[:MOST_ALIKE])
+    if len(rows) < 2 and not asked.words and asked.year is None:
+        return rows
+    records = [(row, read_record(row).values) for row in rows]
+    named = [(values["name"], row) for row, values in records if _fits(asked, values)]
+    return [row for _, row in sorted(named, key=lambda pair: (sort_key(pair[0]), pair[1].number or 0))]
+
+
+def _any_of(alternatives: tuple[tuple[str, str], ...], live: list[Index]) -> Q:
+    wanted = Q(pk__in=[])
+    for index, text in alternatives:
+        if index == "record_number":
+            wanted |= Q(record_number=text)
+        else:
+            # While an index key is rotated a row has the digest of either.
+            wanted |= Q(**{f"{index}_digest__in": [one.digests.digest(index, text) for one in live]})
+    return wanted
+
+
+def _fits(asked: Question, values: Mapping[str, str]) -> bool:
+    listed = terms(values["name"], values["birth_date"])
+    by_year = asked.year is None or values["birth_date"].startswith(str(asked.year))
+    return by_year and all(listed & word.terms for word in asked.words)
