@@ -11,7 +11,6 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from vault import audit, postings
-from vault.core.fields import KINDS
 from vault.core.records import Record, RecordSealer, associated_data
 from vault.core.sealing import CannotOpen, new_key
 from vault.core.terms import DIGESTED, digest_text, terms
@@ -19,7 +18,7 @@ from vault.core.tokens import new_tokens
 from vault.keyring import indexes, provider, unwrap_data_key, wrap_data_key
 from vault.models import DataKey, Patient, SealedRecord
 from vault.patients import entry_of
-from vault.records import masks_of
+from vault.records import TOKENS, masks_of
 from vault.rows import add_many, new_ids
 
 
@@ -34,7 +33,7 @@ class NewRecord:
 _PATIENT = (
     *("id", "clinic_id", "record_number", "masks", "number", "created_at"),
     *(f"{field}_digest" for field in DIGESTED),
-    *KINDS,
+    *TOKENS,
 )
 
 
@@ -56,13 +55,12 @@ def create_many(clinic: UUID, rows: Sequence[NewRecord], actor: audit.Actor, *, 
     for number, (row, key_id) in enumerate(zip(rows, key_ids, strict=True), first):
         patient, key = uuid.uuid4(), new_key()
         tokens = new_tokens(row.values)
-        sealed = RecordSealer(key).seal(Record(row.values, tokens), associated_data(clinic, patient, 1, 1))
+        bound = [tokens.get(field, "") for field in TOKENS]
+        sealed = RecordSealer(key).seal(Record(row.values), associated_data(clinic, patient, 1, 1, bound))
         stored = _stored(patient)
         masks = json.dumps(masks_of(row.values), ensure_ascii=False)
         digests = [digest(f, digest_text(row.values[f])) if f in row.values else None for f in DIGESTED]
-        patients.append(
-            (stored, clinic_id, row.record_number, masks, number, at, *digests, *[tokens.get(f, "") for f in KINDS])
-        )
+        patients.append((stored, clinic_id, row.record_number, masks, number, at, *digests, *bound))
         data_keys.append((key_id, stored, 1, wrap_data_key(keys, key, clinic, patient, 1), at))
         records.append((stored, key_id, 1, sealed))
         ids.append(patient)
@@ -101,14 +99,14 @@ _COLUMNS = (
     "key__wrapped",
     "version",
     "sealed",
-    *(f"patient__{f}" for f in KINDS),
+    *(f"patient__{f}" for f in TOKENS),
 )
 
 
 def read_many(clinic: UUID, *, after: int = 0, most: int | None = None, chunk: int = 2000) -> Iterator[Opened]:
     """Every record of a clinic, opened, in the order of numbers. No entry is written: it is for the vault's own work.
 
-    Tokens are compared with the patient's row; the version is not compared with the log, which `read_record` does.
+    Masks and the version are not compared, which `read_record` does.
     """
     keys = provider()
     rows = SealedRecord.objects.filter(patient__clinic_id=clinic, patient__number__gt=after)
@@ -119,10 +117,8 @@ def read_many(clinic: UUID, *, after: int = 0, most: int | None = None, chunk: i
         record: Record | None = None
         try:
             key = unwrap_data_key(keys, bytes(wrapped), clinic, patient, generation)
-            place = associated_data(clinic, patient, generation, version)
+            place = associated_data(clinic, patient, generation, version, tokens)
             record = RecordSealer(key).open(bytes(sealed), place)
         except CannotOpen:
             pass
-        if record is not None and record.tokens != {f: t for f, t in zip(KINDS, tokens, strict=True) if t}:
-            record = None
         yield Opened(patient, number, record)

@@ -114,8 +114,12 @@ def _opener(_keys: FileProvider, wrapped: bytes, clinic: UUID, patient: UUID, ge
     return Opener(unwrap_data_key(_keys, wrapped, clinic, patient, generation))
 
 
+def opener_of(wrapped: bytes, clinic: UUID, patient: UUID, generation: int) -> Opener:
+    return _opener(provider(), wrapped, clinic, patient, generation)
+
+
 def opener(key: DataKey, clinic: UUID) -> Opener:
-    return _opener(provider(), bytes(key.wrapped), clinic, key.patient_id, key.generation)
+    return opener_of(bytes(key.wrapped), clinic, key.patient_id, key.generation)
 
 
 def create_data_key(patient: Patient, generation: int = 1) -> DataKey:

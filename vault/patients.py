@@ -20,7 +20,7 @@ from vault.core.terms import DIGESTED, digest_text, sort_key, terms
 from vault.core.terms import record_number as as_looked_up
 from vault.core.tokens import new_token
 from vault.keyring import Index, create_data_key, indexes, newest_data_key, opener
-from vault.models import AuditEntry, Patient, SealedValue
+from vault.models import AuditEntry, Patient, SealedRecord, SealedValue
 from vault.records import read_record, write_record
 
 #: Why a clinician may read a protected field. The key is what the log keeps.
@@ -88,7 +88,7 @@ def create(
         created_at=timezone.now(),
     )
     create_data_key(patient)
-    write_record(patient, clean, {}, decoy=canary)
+    write_record(patient, clean, clean, decoy=canary)
     _list_anew(patient, {}, clean)
     patient.save()
     audit.record("patient.create", actor, patient=patient.id, fields=sorted(clean))
@@ -115,11 +115,11 @@ def change(patient: Patient, values: Mapping[str, str], actor: audit.Actor, *, r
     changed = sorted(f for f in KINDS if before.values.get(f) != after.get(f))
     if not changed:
         return patient
-    kept = {f: t for f, t in before.tokens.items() if f not in changed}
-    row = write_record(patient, after, kept, decoy=before.decoy)
+    version = SealedRecord.objects.values_list("version", flat=True).get(patient=patient) + 1
+    write_record(patient, after, changed, decoy=before.decoy, version=version)
     _list_anew(patient, before.values, after)
     patient.save()
-    audit.record("patient.change", actor, patient=patient.id, fields=changed, version=row.version, reason=reason)
+    audit.record("patient.change", actor, patient=patient.id, fields=changed, version=version, reason=reason)
     return patient
 
 
@@ -175,9 +175,10 @@ def unseal(patient: Patient, field: str, token: str) -> bytes:
     """The value behind a token. Not a public way to read: `reveal` and the named verbs of other rooms are."""
     with noted(audit.SYSTEM, patient):
         if field in KINDS:
-            if not token or token != getattr(patient, field):
+            value = read_record(patient).values.get(field)
+            if value is None or token != getattr(patient, field):
                 raise CannotOpen
-            return read_record(patient).values[field].encode()
+            return value.encode()
         row = SealedValue.objects.select_related("key").filter(token=token, patient=patient, field=field).first()
         if row is None:
             raise CannotOpen

@@ -1,13 +1,32 @@
-"""Sealed records in the database: read with every check there is, written, and moved to another key."""
+"""Sealed records in the database: read with every check there is, and written."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
 
 from vault.core.fields import BLANK_MASK, KINDS
-from vault.core.records import Record, associated_data
+from vault.core.records import CODES, Record, associated_data
 from vault.core.sealing import CannotOpen
 from vault.core.tokens import new_token
-from vault.keyring import newest_data_key, opener
-from vault.models import AuditEntry, DataKey, Patient, SealedRecord
+from vault.keyring import newest_data_key, opener, opener_of
+from vault.models import Patient, SealedRecord
+
+#: the token columns in the order in which a record is bound to them
+TOKENS = tuple(CODES)
+
+# One statement, because a page that shows one record should not cost three. The newest change in the log says which
+# version is the newest: an older record that was put back has another.
+_ONE = f"""
+SELECT p.clinic_id, p.masks, r.version, r.sealed, k.generation, k.wrapped,
+  (SELECT a.detail FROM vault_auditentry a
+   WHERE a.patient = %s AND a.action = 'patient.change' ORDER BY a.id DESC LIMIT 1),
+  {", ".join(f"p.{field}" for field in TOKENS)}
+FROM vault_patient p JOIN vault_sealedrecord r ON r.patient_id = p.id JOIN vault_datakey k ON k.id = r.key_id
+WHERE p.id = %s
+"""  # noqa: S608
 
 
 def masks_of(values: Mapping[str, str]) -> dict[str, str]:
@@ -16,52 +35,60 @@ def masks_of(values: Mapping[str, str]) -> dict[str, str]:
     return {field: mask for field, mask in masks.items() if mask != BLANK_MASK}
 
 
-def tokens_of(patient: Patient) -> dict[str, str]:
-    return {field: getattr(patient, field) for field in KINDS if getattr(patient, field)}
+def tokens_of(patient: Patient) -> list[str]:
+    return [getattr(patient, field) for field in TOKENS]
 
 
-def place_of(patient: Patient, key: DataKey, version: int) -> bytes:
-    return associated_data(patient.clinic_id, patient.id, key.generation, version)
+def agrees(record: Record, tokens: Iterable[str], masks: Mapping[str, str]) -> bool:
+    """Whether a record has the fields that the row has tokens for, and the masks are those of its values."""
+    fields = [field for field, token in zip(TOKENS, tokens, strict=True) if token]
+    return fields == list(record.values) and masks == masks_of(record.values)
 
 
 def read_record(patient: Patient) -> Record:
-    """The patient's record, or `CannotOpen`: it must open, be the newest, and agree with her row."""
-    row = SealedRecord.objects.select_related("key").filter(patient=patient).first()
+    """The patient's record as it stands now, or `CannotOpen`: it must open, be the newest, and agree with her row."""
+    stored = patient.id if connection.features.has_native_uuid_field else patient.id.hex
+    with connection.cursor() as cursor:
+        cursor.execute(_ONE, [str(patient.id), stored])
+        row = cursor.fetchone()
     if row is None:
         raise CannotOpen
-    record = open_row(row, patient)
-    if row.version != newest_version(patient):
+    clinic, masks, version, sealed, generation, wrapped, change, *tokens = row
+    clinic = clinic if isinstance(clinic, UUID) else UUID(clinic)
+    place = associated_data(clinic, patient.id, generation, version, tokens)
+    record = opener_of(bytes(wrapped), clinic, patient.id, generation).records.open(bytes(sealed), place)
+    newest = _json(change)["version"] if change else 1
+    if version != newest or not agrees(record, tokens, _json(masks)):
         raise CannotOpen
     return record
+
+
+def _json(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) else value
 
 
 def open_row(row: SealedRecord, patient: Patient) -> Record:
-    """The record in this row, if it is the one that the patient's row names."""
-    record = opener(row.key, patient.clinic_id).records.open(bytes(row.sealed), place_of(patient, row.key, row.version))
-    if record.tokens != tokens_of(patient) or patient.masks != masks_of(record.values):
+    """The record in this row, if it is the one that the patient's row names; whether it is the newest is not asked."""
+    place = place_of(patient, row.key.generation, row.version)
+    record = opener(row.key, patient.clinic_id).records.open(bytes(row.sealed), place)
+    if not agrees(record, tokens_of(patient), patient.masks):
         raise CannotOpen
     return record
 
 
-def newest_version(patient: Patient) -> int:
-    """The version that the audit log knows: an older record put back has another."""
-    change = AuditEntry.objects.filter(patient=str(patient.id), action="patient.change").order_by("-id").first()
-    return int(change.detail["version"]) if change else 1
+def place_of(patient: Patient, generation: int, version: int) -> bytes:
+    return associated_data(patient.clinic_id, patient.id, generation, version, tokens_of(patient))
 
 
 def write_record(
-    patient: Patient, values: Mapping[str, str], tokens: Mapping[str, str], *, decoy: bool
-) -> SealedRecord:
-    """Seal `values` as the patient's record, one version on, and put tokens and masks in her row (not saved)."""
+    patient: Patient, values: Mapping[str, str], changed: Iterable[str], *, decoy: bool, version: int = 1
+) -> None:
+    """Seal `values` as the patient's record. The `changed` fields get new tokens; row and masks are set, not saved."""
     key = newest_data_key(patient)
-    before = SealedRecord.objects.filter(patient=patient).first()
-    version = before.version + 1 if before else 1
-    record = Record(values, {f: tokens.get(f) or new_token(f) for f in values}, decoy)
-    for field in KINDS:
-        setattr(patient, field, record.tokens.get(field, ""))
+    for field in changed:
+        setattr(patient, field, new_token(field) if field in values else "")
     patient.masks = masks_of(values)
-    sealed = opener(key, patient.clinic_id).records.seal(record, place_of(patient, key, version))
-    row, _ = SealedRecord.objects.update_or_create(
-        patient=patient, defaults={"key": key, "version": version, "sealed": sealed}
+    sealed = opener(key, patient.clinic_id).records.seal(
+        Record(values, decoy), place_of(patient, key.generation, version)
     )
-    return row
+    SealedRecord.objects.update_or_create(patient=patient, defaults={"key": key, "version": version, "sealed": sealed})

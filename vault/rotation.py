@@ -112,7 +112,7 @@ def reseal(patient: Patient) -> bool:
 
 
 def _reseal_record(row: SealedRecord, fresh: DataKey, record: Record) -> None:
-    place = place_of(row.patient, fresh, row.version)
+    place = place_of(row.patient, fresh.generation, row.version)
     row.sealed = opener(fresh, row.patient.clinic_id).records.seal(record, place)
     row.key = fresh
     row.save()

@@ -33,13 +33,8 @@ class Found:
 
 def find(clinic: UUID, query: str, actor: audit.Actor, *, limit: int = 20) -> Found:
     """Patients of this clinic that match the query, which is patient data and so not logged."""
-    found = Found()
-    asked: Question | None = None
     try:
-        for asked in questions(query[:LONGEST_QUERY], settings.DEFAULT_REGION):
-            found = _answer(clinic, asked, limit)
-            if found.patients:
-                break
+        found, asked = look(clinic, query, limit=limit)
     except CannotOpen:
         audit.record("vault.tamper", actor, outcome=AuditEntry.Outcome.FAILED, what="index")
         raise
@@ -51,6 +46,16 @@ def find(clinic: UUID, query: str, actor: audit.Actor, *, limit: int = 20) -> Fo
         similar=len(found.similar),
     )
     return found
+
+
+def look(clinic: UUID, query: str, *, limit: int = 20) -> tuple[Found, Question | None]:
+    """What `find` finds, and as which question it was read; without the entry, which the caller owes."""
+    found, asked = Found(), None
+    for asked in questions(query[:LONGEST_QUERY], settings.DEFAULT_REGION):
+        found = _answer(clinic, asked, limit)
+        if found.patients:
+            break
+    return found, asked
 
 
 def _answer(clinic: UUID, asked: Question, limit: int) -> Found:

@@ -2,8 +2,8 @@
 
 import hmac
 import os
-from base64 import b32decode, b32encode
-from collections.abc import Mapping
+import struct
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -11,36 +11,33 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from vault.core.sealing import KEY_BYTES, CannotOpen
-from vault.core.tokens import PREFIXES
 
 VERSION = b"\x02"
 #: the field's code in the sealed bytes; a code is never given twice
 CODES = {"name": 1, "birth_date": 2, "national_id": 3, "phone": 4, "email": 5, "address": 6, "notes": 7}
-_FIELDS = {code: (field, PREFIXES[field] + "_") for field, code in CODES.items()}
+_FIELDS = {code: field for field, code in CODES.items()}
 _HEAD = 33
 _NONCE_END = _HEAD + 12
 _SMALLEST = _NONCE_END + 16
 _PAD = 64
 _DECOY = 1
-_ENTRY = 19
+#: field code, length of the text
+_ENTRY = struct.Struct(">BH")
 _LONGEST = 0xFFFF
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a sealed record says: field -> text, field -> token, and whether the patient is a decoy."""
+    """What a sealed record says: field -> text, and whether the patient is a decoy."""
 
     values: Mapping[str, str]
-    tokens: Mapping[str, str]
     decoy: bool = False
 
 
-def associated_data(clinic: UUID, patient: UUID, generation: int, version: int) -> bytes:
-    return b"telehealth/2/record%b%b%b" % (
-        clinic.bytes,
-        patient.bytes,
-        (generation << 32 | version).to_bytes(8, "big"),
-    )
+def associated_data(clinic: UUID, patient: UUID, generation: int, version: int, tokens: Iterable[str]) -> bytes:
+    """Where a record belongs. `tokens`: those of the patient's row in the order of `CODES`, empty ones too."""
+    place = clinic.bytes + patient.bytes + (generation << 32 | version).to_bytes(8, "big")
+    return b"telehealth/2/record" + place + "".join(tokens).encode()
 
 
 class RecordSealer:
@@ -72,20 +69,14 @@ class RecordSealer:
 
 
 def _encode(record: Record) -> bytes:
-    if record.values.keys() != record.tokens.keys():
-        raise ValueError("every value has a token")
     parts = [bytes((_DECOY if record.decoy else 0, len(record.values)))]
     for field in sorted(record.values, key=CODES.__getitem__):
         text = record.values[field].encode()
-        if not text or len(text) > _LONGEST:
+        if not 0 < len(text) <= _LONGEST:
             raise ValueError("a value has 1 to 65,535 bytes")
-        parts.append(bytes((CODES[field],)) + _token_bytes(record.tokens[field]) + len(text).to_bytes(2, "big") + text)
+        parts.append(_ENTRY.pack(CODES[field], len(text)) + text)
     plain = b"".join(parts)
     return plain + bytes(-len(plain) % _PAD)
-
-
-def _token_bytes(token: str) -> bytes:
-    return b32decode(token[4:].upper() + "======")
 
 
 def _decode(plain: bytes) -> Record:
@@ -93,21 +84,18 @@ def _decode(plain: bytes) -> Record:
     if len(plain) < 2 or len(plain) % _PAD or plain[0] > _DECOY:
         raise CannotOpen
     values: dict[str, str] = {}
-    tokens: dict[str, str] = {}
     at, last = 2, 0
     try:
         for _ in range(plain[1]):
-            code = plain[at]
-            start = at + _ENTRY
-            end = start + (plain[at + 17] << 8 | plain[at + 18])
-            if code <= last or end > len(plain) or end == start:
+            code, length = _ENTRY.unpack_from(plain, at)
+            start = at + 3
+            at = start + length
+            if code <= last or at > len(plain) or not length:
                 raise CannotOpen
-            field, prefix = _FIELDS[code]
-            values[field] = plain[start:end].decode()
-            tokens[field] = prefix + b32encode(plain[at + 1 : at + 17])[:26].decode().lower()
-            at, last = end, code
-    except (IndexError, KeyError, UnicodeDecodeError):
+            values[_FIELDS[code]] = plain[start:at].decode()
+            last = code
+    except (struct.error, KeyError, UnicodeDecodeError):
         raise CannotOpen from None
-    if len(plain) - at >= _PAD or plain[at:].strip(b"\0"):
+    if len(plain) - at >= _PAD or plain.count(0, at) != len(plain) - at:
         raise CannotOpen
-    return Record(values, tokens, bool(plain[0]))
+    return Record(values, bool(plain[0]))

@@ -30,8 +30,8 @@ def seal_one(model, patient, number):
         values[field] = Sealer(key).open(bytes(sealed.sealed), place).decode()
         sealed.delete()
     model["SealedValue"].objects.filter(patient=patient).update(key=row)
-    place = associated_data(patient.clinic_id, patient.pk, 1, 1)
-    sealed = RecordSealer(key).seal(Record(values, tokens), place)
+    place = associated_data(patient.clinic_id, patient.pk, 1, 1, [tokens.get(field, "") for field in CODES])
+    sealed = RecordSealer(key).seal(Record(values), place)
     model["SealedRecord"].objects.create(patient=patient, key=row, version=1, sealed=sealed)
     patient.number = number
     patient.masks = {field: mask for field, mask in patient.masks.items() if mask != BLANK_MASK}
