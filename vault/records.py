@@ -46,17 +46,22 @@ def agrees(record: Record, tokens: Iterable[str], masks: Mapping[str, str]) -> b
 
 
 def read_record(patient: Patient) -> Record:
-    """The patient's record as it stands now, or `CannotOpen`: it must open, be the newest, and agree with her row."""
-    stored = patient.id if connection.features.has_native_uuid_field else patient.id.hex
+    """The patient's record as it stands now, or `CannotOpen`."""
+    return read_by_id(patient.id)
+
+
+def read_by_id(patient: UUID) -> Record:
+    """The record of this patient: it must open, be the newest, and agree with her row. Else `CannotOpen`."""
+    stored = patient if connection.features.has_native_uuid_field else patient.hex
     with connection.cursor() as cursor:
-        cursor.execute(_ONE, [str(patient.id), stored])
+        cursor.execute(_ONE, [str(patient), stored])
         row = cursor.fetchone()
     if row is None:
         raise CannotOpen
     clinic, masks, version, sealed, generation, wrapped, change, *tokens = row
     clinic = clinic if isinstance(clinic, UUID) else UUID(clinic)
-    place = associated_data(clinic, patient.id, generation, version, tokens)
-    record = opener_of(bytes(wrapped), clinic, patient.id, generation).records.open(bytes(sealed), place)
+    place = associated_data(clinic, patient, generation, version, tokens)
+    record = opener_of(bytes(wrapped), clinic, patient, generation).records.open(bytes(sealed), place)
     newest = _json(change)["version"] if change else 1
     if version != newest or not agrees(record, tokens, _json(masks)):
         raise CannotOpen

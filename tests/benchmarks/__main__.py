@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-NAMES = ("join",)
+NAMES = ("join", "vault", "search", "rewrap")
 RESULTS = Path(__file__).resolve().parents[2] / "var" / "bench"
 
 
@@ -17,12 +17,13 @@ def main(names: tuple[str, ...]) -> int:
     for name in names:
         if name not in NAMES:
             sys.exit(f"There is no benchmark {name!r}; there are: {', '.join(NAMES)}.")
-        result = importlib.import_module(f"tests.benchmarks.{name}").run()
-        result |= {"at": datetime.now(UTC).isoformat(), "machine": platform.processor() or platform.machine()}
+        results = importlib.import_module(f"tests.benchmarks.{name}").run()
+        run = {"at": datetime.now(UTC).isoformat(), "machine": platform.processor() or platform.machine()}
         RESULTS.mkdir(parents=True, exist_ok=True)
-        (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
-        table(result)
-        met = met and result["met"]
+        (RESULTS / f"{name}.json").write_text(json.dumps({**run, "results": results}, indent=1) + "\n")
+        for result in results:
+            table(result)
+            met = met and result["met"]
     return 0 if met else 1
 
 
@@ -30,9 +31,12 @@ def table(result: dict) -> None:
     print(f"\n{result['what']}")
     for row, values in result["runs"].items():
         middle, low, high = statistics.median(values), min(values), max(values)
-        print(f"  {row:<44} {middle:8.0f} {result['unit']}   [{low:.0f} - {high:.0f}]   {len(values)} runs")
+        runs = f"{len(values)} run{'s' if len(values) > 1 else ''}"
+        print(f"  {row:<44} {middle:10,.1f} {result['unit']:<9} [{low:,.1f} - {high:,.1f}]   {runs}")
     word = "met" if result["met"] else "NOT met"
-    print(f"  ratio {result['ratio']:.2f}, target at most {result['target']}: {word}\n")
+    bound = "at least" if result.get("least") else "at most"
+    kind = result.get("kind", "ratio")
+    print(f"  {kind} {result['ratio']:,.2f}, target {bound} {result['target']}: {word}\n")
 
 
 if __name__ == "__main__":

@@ -79,17 +79,16 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A query, read. All of it must match: every word, every digest, the year, the record number."""
+    """A query, read. All of it must match: every word, every digest, the year."""
 
     words: tuple[Word, ...] = ()
     digests: tuple[tuple[tuple[str, str], ...], ...] = ()  # each: alternatives (index, value)
     year: int | None = None
-    record_numbers: tuple[str, ...] = ()
 
     @property
     def asks(self) -> bool:
         """A year by itself is no question: it has few values, and half a clinic would answer."""
-        return bool(self.words or self.digests or self.record_numbers)
+        return bool(self.words or self.digests)
 
 
 def questions(query: str, region: str) -> Iterator[Question]:
@@ -108,7 +107,6 @@ def questions(query: str, region: str) -> Iterator[Question]:
             words=tuple(w for p in parts for w in p.words),
             digests=tuple(d for p in parts for d in p.digests),
             year=years.pop() if len(years) == 1 else None,
-            record_numbers=tuple(n for p in parts for n in p.record_numbers),
         )
         if merged.asks and not years:
             yield merged
