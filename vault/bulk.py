@@ -15,7 +15,7 @@ from vault.core.records import Record, RecordSealer, associated_data
 from vault.core.sealing import CannotOpen, new_key
 from vault.core.terms import DIGESTED, digest_text, terms
 from vault.core.tokens import new_tokens
-from vault.keyring import indexes, provider, unwrap_data_key, wrap_data_key
+from vault.keyring import Index, indexes, provider, unwrap_data_key, wrap_data_key
 from vault.models import DataKey, Patient, SealedRecord
 from vault.patients import entry_of
 from vault.records import TOKENS, masks_of
@@ -37,37 +37,17 @@ _PATIENT = (
 )
 
 
+_as_json = json.JSONEncoder(ensure_ascii=False).encode
+
+
 @transaction.atomic
 def create_many(clinic: UUID, rows: Sequence[NewRecord], actor: audit.Actor, *, listed: bool = True) -> list[UUID]:
     """Add patients, one entry in the log for all. Their ids, in order. `listed=False` leaves the sealed index out."""
-    keys, now = provider(), timezone.now()
     clinic_row = postings.locked(clinic)
     live = indexes(clinic)
-    digest = live[0].digests.digest
-    at = connection.ops.adapt_datetimefield_value(now) if connection.vendor == "sqlite" else now
-    patients: list[tuple[Any, ...]] = []
-    data_keys: list[tuple[Any, ...]] = []
-    records: list[tuple[Any, ...]] = []
-    ids: list[UUID] = []
-    clinic_id = _stored(clinic)
     first = clinic_row.last_number + 1
-    key_ids = new_ids(DataKey, len(rows))
-    for number, (row, key_id) in enumerate(zip(rows, key_ids, strict=True), first):
-        patient, key = uuid.uuid4(), new_key()
-        tokens = new_tokens(row.values)
-        bound = [tokens.get(field, "") for field in TOKENS]
-        sealed = RecordSealer(key).seal(Record(row.values), associated_data(clinic, patient, 1, 1, bound))
-        stored = _stored(patient)
-        masks = json.dumps(masks_of(row.values), ensure_ascii=False)
-        digests = [digest(f, digest_text(row.values[f])) if f in row.values else None for f in DIGESTED]
-        patients.append((stored, clinic_id, row.record_number, masks, number, at, *digests, *bound))
-        data_keys.append((key_id, stored, 1, wrap_data_key(keys, key, clinic, patient, 1), at))
-        records.append((stored, key_id, 1, sealed))
-        ids.append(patient)
-    add_many(Patient, _PATIENT, patients)
-    add_many(DataKey, ("id", "patient_id", "generation", "wrapped", "created_at"), data_keys)
-    add_many(SealedRecord, ("patient_id", "key_id", "version", "sealed"), records)
     clinic_row.last_number += len(rows)
+    ids = _add_rows(clinic, rows, first, live[0])
     for index in live if listed else ():
         writing = postings.Writing(clinic_row, index)
         for number, row in enumerate(rows, first):
@@ -78,9 +58,31 @@ def create_many(clinic: UUID, rows: Sequence[NewRecord], actor: audit.Actor, *, 
     return ids
 
 
-def _stored(value: UUID) -> Any:
-    """A UUID as the database's column keeps it."""
-    return value if connection.features.has_native_uuid_field else value.hex
+def _add_rows(clinic: UUID, rows: Sequence[NewRecord], first: int, index: Index) -> list[UUID]:
+    """The rows of patients, keys and records, made side by side: this is where an import spends its time."""
+    keys, now, digest = provider(), timezone.now(), index.digests.digest
+    native = connection.features.has_native_uuid_field
+    at = now if native else connection.ops.adapt_datetimefield_value(now)
+    clinic_id = clinic if native else clinic.hex
+    patients: list[tuple[Any, ...]] = []
+    data_keys: list[tuple[Any, ...]] = []
+    records: list[tuple[Any, ...]] = []
+    ids = [uuid.uuid4() for _ in rows]
+    key_ids = new_ids(DataKey, len(rows))
+    for number, (row, patient, key_id) in enumerate(zip(rows, ids, key_ids, strict=True), first):
+        values, key, stored = row.values, new_key(), patient if native else patient.hex
+        tokens = new_tokens(values)
+        bound = [tokens.get(field, "") for field in TOKENS]
+        sealed = RecordSealer(key).seal(Record(values), associated_data(clinic, patient, 1, 1, bound))
+        digests = [digest(f, digest_text(values[f])) if f in values else None for f in DIGESTED]
+        masks = _as_json(masks_of(values))
+        patients.append((stored, clinic_id, row.record_number, masks, number, at, *digests, *bound))
+        data_keys.append((key_id, stored, 1, wrap_data_key(keys, key, clinic, patient, 1), at))
+        records.append((stored, key_id, 1, sealed))
+    add_many(Patient, _PATIENT, patients)
+    add_many(DataKey, ("id", "patient_id", "generation", "wrapped", "created_at"), data_keys)
+    add_many(SealedRecord, ("patient_id", "key_id", "version", "sealed"), records)
+    return ids
 
 
 @dataclass(frozen=True, slots=True)

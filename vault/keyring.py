@@ -141,9 +141,10 @@ def newest_data_key(patient: Patient) -> DataKey:
 class Index:
     """One generation of a clinic's index key, ready: digests, labels, blocks; and how far it has been built."""
 
-    __slots__ = ("blocks", "built_to", "digests", "in_use", "key_id")
+    __slots__ = ("blocks", "built_to", "digests", "in_use", "key_id", "layout")
 
-    def __init__(self, row: IndexKey) -> None:
+    def __init__(self, row: IndexKey, layout: int = 0) -> None:
+        self.layout = layout
         self.digests, self.blocks = _index_tools(provider(), bytes(row.wrapped), row.clinic_id, row.generation)
         self.key_id, self.in_use, self.built_to = row.pk, row.in_use, row.built_to
 
@@ -159,10 +160,11 @@ def _index_tools(keys: FileProvider, wrapped: bytes, clinic: UUID, generation: i
 
 
 _KEPT = ("id", "generation", "wrapped", "in_use", "built_to")
-_INDEX_KEYS = (
-    "SELECT id, generation, wrapped, in_use, built_to FROM vault_indexkey"
-    " WHERE clinic_id = %s ORDER BY in_use DESC, generation"
-)
+_INDEX_KEYS = """
+SELECT coalesce(c.layout, 0), k.id, k.generation, k.wrapped, k.in_use, k.built_to
+FROM vault_indexkey k LEFT JOIN vault_clinicindex c ON c.clinic_id = k.clinic_id
+WHERE k.clinic_id = %s ORDER BY k.in_use DESC, k.generation
+"""
 
 
 def indexes(clinic: UUID) -> list[Index]:
@@ -174,7 +176,7 @@ def indexes(clinic: UUID) -> list[Index]:
         rows = cursor.fetchall()
     if not rows:
         return [Index(create_index_key(clinic))]
-    return [Index(IndexKey(clinic_id=clinic, **dict(zip(_KEPT, row, strict=True)))) for row in rows]
+    return [Index(IndexKey(clinic_id=clinic, **dict(zip(_KEPT, row, strict=True))), layout) for layout, *row in rows]
 
 
 def create_index_key(clinic: UUID, generation: int = 1, *, in_use: bool = True) -> IndexKey:

@@ -1,11 +1,12 @@
 """The sealed index in the database: patients put into lists and taken out, and lists read (FORMAT.md).
 
 Writers hold the clinic's `ClinicIndex` row. Readers hold nothing: a list that is laid out anew while it is read shows
-in the row's `layout`, and `reading` starts over.
+in the row's `layout`, and the search reads again.
 """
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from uuid import UUID
 
 from django.db import connection
@@ -87,7 +88,8 @@ class Writing:
         if not isinstance(root, Directory):
             return set()
         added, removed = self._changes(term)
-        return {self._index.blocks.label(*term, root.blocks[root.position(e[:2])]) for e in added | removed}
+        positions = {root.position(entry[:2]) for entry in added | removed}
+        return {self._index.blocks.label(*term, root.blocks[position]) for position in positions}
 
     def _apply(self, term: Term, root: bytes, blocks: dict[bytes, Block], changed: dict[bytes, Block | None]) -> None:
         added, removed = self._changes(term)
@@ -165,22 +167,22 @@ def _merged(leaf: Leaf, added: set[Entry], removed: set[Entry]) -> list[Entry] |
 class Lists:
     """The patients whom any of several terms lists, in the order of names, loaded leaf by leaf as needed."""
 
-    def __init__(self, index: Index, terms: Iterable[Term], roots: Mapping[bytes, Block]) -> None:
+    def __init__(self, index: Index, terms: Iterable[tuple[Term, bytes]], roots: Mapping[bytes, Block]) -> None:
         self._index = index
         self._leaves: list[Leaf] = []
-        self._long: list[tuple[Directory, list[bytes]]] = []
-        for term in terms:
-            block = roots.get(index.blocks.label(*term))
+        self._long: list[tuple[Term, Directory]] = []
+        for term, root in terms:
+            block = roots.get(root)
             if isinstance(block, Leaf):
                 self._leaves.append(block)
             elif block is not None:
-                self._long.append((block, [index.blocks.label(*term, number) for number in block.blocks]))
-        self._loaded: dict[bytes, Leaf] = {}
+                self._long.append((term, block))
+        self._loaded: dict[tuple[Term, int], Leaf] = {}
 
     @property
     def size(self) -> int:
         """About how many entries; never too few."""
-        return sum(map(len, self._leaves)) + sum(len(labels) for _, labels in self._long) * LEAF_MOST
+        return sum(map(len, self._leaves)) + sum(len(directory.blocks) for _, directory in self._long) * LEAF_MOST
 
     @property
     def is_long(self) -> bool:
@@ -188,7 +190,7 @@ class Lists:
 
     def windows(self) -> Iterator[tuple[int, int]]:
         """The range of sort keys in pieces [low, high), each with twice the leaves of the one before."""
-        bounds = sorted({key for directory, _ in self._long for key, _ in directory.lowest})[1:]
+        bounds = sorted({key for _, directory in self._long for key, _ in directory.lowest})[1:]
         low, at, step = 0, 1, 2
         while at < len(bounds):
             yield low, bounds[at]
@@ -197,11 +199,10 @@ class Lists:
 
     def between(self, low: int, high: int) -> list[Entry]:
         """The entries with low <= sort key < high, in order."""
-        wanted: list[bytes] = []
-        for directory, labels in self._long:
-            keys = [key for key, _ in directory.lowest]
-            first, last = max(bisect_left(keys, low) - 1, 0), bisect_left(keys, high)
-            wanted += labels[first:last]
+        wanted: list[tuple[Term, int]] = []
+        for term, directory in self._long:
+            first, last = directory.position((low, -1)), bisect_left(directory.lowest, (high, 0))
+            wanted += [(term, block) for block in directory.blocks[first:last]]
         found: set[Entry] = set()
         for leaf in [*self._leaves, *self._load(wanted)]:
             start, end = bisect_left(leaf.keys, low), bisect_left(leaf.keys, high)
@@ -213,18 +214,48 @@ class Lists:
         numbers: set[int] = set()
         for leaf in self._leaves:
             numbers.update(leaf.numbers)
-        wanted = {labels[directory.position(c[:2])] for directory, labels in self._long for c in candidates}
+        wanted = {
+            (term, directory.blocks[directory.position(one)])
+            for term, directory in self._long
+            for one in {candidate[:2] for candidate in candidates}
+        }
         for leaf in self._load(list(wanted)):
             numbers.update(leaf.numbers)
-        return [c for c in candidates if c.number in numbers]
+        return [candidate for candidate in candidates if candidate.number in numbers]
 
-    def _load(self, labels: list[bytes]) -> list[Leaf]:
-        missing = [name for name in labels if name not in self._loaded]
+    def _load(self, leaves: list[tuple[Term, int]]) -> list[Leaf]:
+        missing = {self._index.blocks.label(*one[0], one[1]): one for one in leaves if one not in self._loaded}
         for name, block in fetch(self._index, missing).items():
             if not isinstance(block, Leaf):
                 raise CannotOpen
-            self._loaded[name] = block
-        return [self._loaded[name] for name in labels if name in self._loaded]
+            self._loaded[missing[name]] = block
+        return [self._loaded[one] for one in leaves if one in self._loaded]
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """Entries in order; `long`: lists of more than one block were read, which may have been laid out anew meanwhile."""
+
+    entries: list[Entry]
+    long: bool
+
+
+def matching(index: Index, groups: list[set[Term]], *, year: int | None, most: int) -> Matches:
+    """The first `most` entries, in order, that are listed under some term of every group."""
+    named = [[(term, index.blocks.label(*term)) for term in group] for group in groups]
+    roots = fetch(index, {root for group in named for _, root in group})
+    lists = sorted((Lists(index, group, roots) for group in named), key=lambda one: one.size)
+    found: list[Entry] = []
+    for low, high in lists[0].windows():
+        hits = lists[0].between(low, high)
+        if year is not None:
+            hits = [hit for hit in hits if hit.year == year - 1900]
+        for other in lists[1:]:
+            hits = other.among(hits) if hits else hits
+        found += hits
+        if len(found) >= most:
+            break
+    return Matches(found[:most], any(one.is_long for one in lists))
 
 
 def remove_everywhere(index: Index, unwanted: Callable[[Entry], bool]) -> None:
@@ -237,20 +268,3 @@ def remove_everywhere(index: Index, unwanted: Callable[[Entry], bool]) -> None:
         if len(kept) < len(block):
             row.sealed = index.blocks.seal(bytes(row.label), Leaf(kept))
             row.save(update_fields=["sealed"])
-
-
-def matching(index: Index, groups: list[set[Term]], *, year: int | None, most: int) -> list[Entry]:
-    """The first `most` entries, in order, that are listed under some term of every group."""
-    roots = fetch(index, {index.blocks.label(*term) for group in groups for term in group})
-    lists = sorted((Lists(index, group, roots) for group in groups), key=lambda one: one.size)
-    found: list[Entry] = []
-    for low, high in lists[0].windows():
-        hits = lists[0].between(low, high)
-        if year is not None:
-            hits = [h for h in hits if h.year == year - 1900]
-        for other in lists[1:]:
-            hits = other.among(hits) if hits else hits
-        found += hits
-        if len(found) >= most:
-            break
-    return found[:most]

@@ -65,10 +65,10 @@ def _answer(clinic: UUID, asked: Question, limit: int) -> Found:
         patients = _by_digest(clinic, live, asked)
         return Found(patients[:limit], more=len(patients) > limit)
     for _ in range(TRIES):
-        before = _layout(clinic)
-        exact, similar = _by_name(live[0], asked, limit)
-        if _layout(clinic) == before:
+        exact, similar, long = _by_name(live[0], asked, limit)
+        if not long or _layout(clinic) == live[0].layout:
             break
+        live = indexes(clinic)
     patients = _in_order(clinic, exact[:limit])
     return Found(patients, _in_order(clinic, similar), more=len(exact) > limit)
 
@@ -77,14 +77,16 @@ def _layout(clinic: UUID) -> int | None:
     return ClinicIndex.objects.filter(clinic_id=clinic).values_list("layout", flat=True).first()
 
 
-def _by_name(index: Index, asked: Question, limit: int) -> tuple[list[Entry], list[Entry]]:
+def _by_name(index: Index, asked: Question, limit: int) -> tuple[list[Entry], list[Entry], bool]:
+    """What matches, what nearly does, and whether lists of more than one block were read."""
     exact = postings.matching(index, [set(w.terms) for w in asked.words], year=asked.year, most=limit + 1)
-    if len(exact) >= limit or not any(w.similar for w in asked.words):
-        return exact, []
+    known = set(exact.entries)
+    if len(known) >= limit or not any(w.similar for w in asked.words):
+        return exact.entries, [], exact.long
     wider = [set(w.terms | w.similar) for w in asked.words]
-    similar = postings.matching(index, wider, year=asked.year, most=limit + len(exact))
-    known = set(exact)
-    return exact, [entry for entry in similar if entry not in known][: limit - len(exact)]
+    near = postings.matching(index, wider, year=asked.year, most=limit + len(known))
+    similar = [entry for entry in near.entries if entry not in known]
+    return exact.entries, similar[: limit - len(known)], exact.long or near.long
 
 
 def _in_order(clinic: UUID, entries: list[Entry]) -> list[Patient]:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from vault.core.sealing import KEY_BYTES, CannotOpen
 
 VERSION = b"\x02"
-#: the field's code in the sealed bytes; a code is never given twice
+#: the field's code in the sealed bytes, ascending; a code is never given twice
 CODES = {"name": 1, "birth_date": 2, "national_id": 3, "phone": 4, "email": 5, "address": 6, "notes": 7}
 _FIELDS = {code: field for field, code in CODES.items()}
 _HEAD = 33
@@ -70,11 +70,14 @@ class RecordSealer:
 
 def _encode(record: Record) -> bytes:
     parts = [bytes((_DECOY if record.decoy else 0, len(record.values)))]
-    for field in sorted(record.values, key=CODES.__getitem__):
-        text = record.values[field].encode()
-        if not 0 < len(text) <= _LONGEST:
-            raise ValueError("a value has 1 to 65,535 bytes")
-        parts.append(_ENTRY.pack(CODES[field], len(text)) + text)
+    for field, code in CODES.items():
+        if field in record.values:
+            text = record.values[field].encode()
+            if not 0 < len(text) <= _LONGEST:
+                raise ValueError("a value has 1 to 65,535 bytes")
+            parts += _ENTRY.pack(code, len(text)), text
+    if len(parts) != 2 * len(record.values) + 1:
+        raise ValueError("a record has known fields only")
     plain = b"".join(parts)
     return plain + bytes(-len(plain) % _PAD)
 
