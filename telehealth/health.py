@@ -20,6 +20,7 @@ def _problems() -> list[str]:
         problems.append("database")
     try:
         keyring.provider()
+        keyring.prove()
     except keyring.VaultUnavailable:
         problems.append("vault")
     return problems

@@ -66,8 +66,9 @@ def rewrap(*, batch: int = BATCH) -> Iterator[int]:
 def _data_keys_after(last: int, batch: int) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT k.id, k.generation, k.wrapped, p.id, p.clinic_id FROM vault_datakey k"
-            " JOIN vault_patient p ON p.id = k.patient_id WHERE k.id > %s ORDER BY k.id LIMIT %s",
+            # CROSS: SQLite is to walk the keys and look patients up, not the other way round.
+            "SELECT k.id, k.generation, k.wrapped, p.id, p.clinic_id FROM vault_datakey k CROSS JOIN vault_patient p"
+            " WHERE p.id = k.patient_id AND k.id > %s ORDER BY k.id LIMIT %s",
             [last, batch],
         )
         return list(cursor.fetchall())

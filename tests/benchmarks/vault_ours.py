@@ -78,7 +78,7 @@ def main(listed: bool) -> dict[str, float]:
 def size(connection) -> float:
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            cursor.execute("SELECT sum(pg_total_relation_size(t::regclass)) FROM unnest(%s) t", [list(TABLES)])
+            cursor.execute("SELECT sum(pg_total_relation_size(t::regclass)) FROM unnest(%s::text[]) t", [list(TABLES)])
         else:
             marks = ", ".join(["%s"] * len(TABLES))
             cursor.execute(

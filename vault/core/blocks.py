@@ -102,7 +102,7 @@ def decode(plain: bytes) -> Leaf | Directory:
     numbers = _column("I", plain[start + 8 * count : start + 12 * count])
     rest = plain[start + 12 * count : end]
     if kind == _LEAF:
-        leaf = Leaf()
+        leaf = Leaf.__new__(Leaf)  # without columns that would be thrown away at once
         leaf.keys, leaf.numbers, leaf.years = keys, numbers, rest
         return leaf
     return Directory(list(zip(keys, numbers, strict=True)), list(_column("I", rest)))
