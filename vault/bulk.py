@@ -15,11 +15,12 @@ from vault.core.records import Record, RecordSealer, associated_data
 from vault.core.sealing import CannotOpen, new_key
 from vault.core.terms import DIGESTED, digest_text, terms
 from vault.core.tokens import new_tokens
-from vault.keyring import Index, indexes, provider, unwrap_data_key, wrap_data_key
+from vault.keyfile import KeySet, keys
+from vault.keyring import Index, indexes, unwrap_data_key, wrap_data_key
 from vault.models import DataKey, Patient, SealedRecord
 from vault.patients import entry_of
 from vault.records import TOKENS, masks_of
-from vault.rows import add_many, new_ids
+from vault.rows import add_many, new_ids, read, stored, stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,25 +61,25 @@ def create_many(clinic: UUID, rows: Sequence[NewRecord], actor: audit.Actor, *, 
 
 def _add_rows(clinic: UUID, rows: Sequence[NewRecord], first: int, index: Index) -> list[UUID]:
     """The rows of patients, keys and records, made side by side: this is where an import spends its time."""
-    keys, now, digest = provider(), timezone.now(), index.digests.digest
-    native = connection.features.has_native_uuid_field
+    keyset, now, digest = keys(), timezone.now(), index.digests.digest
+    native = connection.features.has_native_uuid_field  # asked once: the proxy is slow
     at = now if native else connection.ops.adapt_datetimefield_value(now)
-    clinic_id = clinic if native else clinic.hex
+    clinic_id = stored(clinic)
     patients: list[tuple[Any, ...]] = []
     data_keys: list[tuple[Any, ...]] = []
     records: list[tuple[Any, ...]] = []
     ids = [uuid.uuid4() for _ in rows]
     key_ids = new_ids(DataKey, len(rows))
     for number, (row, patient, key_id) in enumerate(zip(rows, ids, key_ids, strict=True), first):
-        values, key, stored = row.values, new_key(), patient if native else patient.hex
+        values, key, own_id = row.values, new_key(), patient if native else patient.hex
         tokens = new_tokens(values)
         bound = [tokens.get(field, "") for field in TOKENS]
         sealed = RecordSealer(key).seal(Record(values), associated_data(clinic, patient, 1, 1, bound))
         digests = [digest(f, digest_text(values[f])) if f in values else None for f in DIGESTED]
         masks = _as_json(masks_of(values))
-        patients.append((stored, clinic_id, row.record_number, masks, number, at, *digests, *bound))
-        data_keys.append((key_id, stored, 1, wrap_data_key(keys, key, clinic, patient, 1), at))
-        records.append((stored, key_id, 1, sealed))
+        patients.append((own_id, clinic_id, row.record_number, masks, number, at, *digests, *bound))
+        data_keys.append((key_id, own_id, 1, wrap_data_key(keyset, key, clinic, patient, 1), at))
+        records.append((own_id, key_id, 1, sealed))
     add_many(Patient, _PATIENT, patients)
     add_many(DataKey, ("id", "patient_id", "generation", "wrapped", "created_at"), data_keys)
     add_many(SealedRecord, ("patient_id", "key_id", "version", "sealed"), records)
@@ -94,33 +95,35 @@ class Opened:
     record: Record | None
 
 
-_COLUMNS = (
-    "patient_id",
-    "patient__number",
-    "key__generation",
-    "key__wrapped",
-    "version",
-    "sealed",
-    *(f"patient__{f}" for f in TOKENS),
-)
+_READ = f"""
+SELECT p.id, p.number, r.version, r.sealed, k.generation, k.wrapped, {", ".join(f"p.{field}" for field in TOKENS)}
+FROM vault_patient p JOIN vault_sealedrecord r ON r.patient_id = p.id JOIN vault_datakey k ON k.id = r.key_id
+WHERE p.clinic_id = %s
+"""  # noqa: S608
+_READ_SOME = f"{_READ} AND p.number > %s ORDER BY p.number LIMIT %s"
 
 
-def read_many(clinic: UUID, *, after: int = 0, most: int | None = None, chunk: int = 2000) -> Iterator[Opened]:
-    """Every record of a clinic, opened, in the order of numbers. No entry is written: it is for the vault's own work.
+def read_many(clinic: UUID, *, chunk: int = 2000) -> Iterator[Opened]:
+    """Every record of a clinic, opened, in any order. No entry is written: it is for the vault's own work.
 
     Masks and the version are not compared, which `read_record` does.
     """
-    keys = provider()
-    rows = SealedRecord.objects.filter(patient__clinic_id=clinic, patient__number__gt=after)
-    ordered = rows.order_by("patient__number").values_list(*_COLUMNS)
-    for patient, number, generation, wrapped, version, sealed, *tokens in (
-        ordered[:most] if most else ordered
-    ).iterator(chunk):
-        record: Record | None = None
-        try:
-            key = unwrap_data_key(keys, bytes(wrapped), clinic, patient, generation)
-            place = associated_data(clinic, patient, generation, version, tokens)
-            record = RecordSealer(key).open(bytes(sealed), place)
-        except CannotOpen:
-            pass
-        yield Opened(patient, number, record)
+    keyset = keys()
+    return (_opened(keyset, clinic, row) for row in stream(_READ, [stored(clinic)], chunk=chunk))
+
+
+def read_some(clinic: UUID, *, after: int, most: int) -> list[Opened]:
+    """As `read_many`, the next `most` in the order of numbers."""
+    keyset = keys()
+    return [_opened(keyset, clinic, row) for row in read(_READ_SOME, [stored(clinic), after, most])]
+
+
+def _opened(keyset: KeySet, clinic: UUID, row: tuple[Any, ...]) -> Opened:
+    patient, number, version, sealed, generation, wrapped, *tokens = row
+    patient = patient if isinstance(patient, UUID) else UUID(patient)
+    try:
+        key = unwrap_data_key(keyset, wrapped, clinic, patient, generation)
+        record = RecordSealer(key).open(sealed, associated_data(clinic, patient, generation, version, tokens))
+    except CannotOpen:
+        return Opened(patient, number, None)
+    return Opened(patient, number, record)

@@ -61,6 +61,7 @@ class InClear:
 
 #: module of each custodian that asks somebody, and the packages it needs
 REMOTE = {"transit": ("vault.transit", ("hvac", "requests")), "kms": ("vault.kms", ("boto3", "botocore"))}
+CUSTODIANS = (InClear.name, *REMOTE)
 
 
 def configured() -> Custodian:

@@ -1,6 +1,6 @@
 """What a key file says, and the keys made ready for use. Pure: reads no file, asks nobody.
 
-{"custodian": name, "current": id, "keys": {id: entry}}; an id is 16 hex digits, an entry what the custodian made of the key.
+{"custodian": name, "current": id, "keys": {id: entry}}: an id is 16 hex digits, an entry what the custodian made of it.
 """
 
 import json
@@ -11,8 +11,8 @@ from typing import Any
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from vault.custody import Custodian, Damaged, VaultUnavailable
 from vault.core.sealing import KEK_ID_BYTES, KEY_BYTES
+from vault.custody import Custodian, Damaged, VaultUnavailable
 
 _ID = re.compile(f"[0-9a-f]{{{2 * KEK_ID_BYTES}}}")
 _MEMBERS = {"custodian", "current", "keys"}

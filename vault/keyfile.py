@@ -1,4 +1,4 @@
-"""The file of the key-encryption keys: read, made, added to, taken from; and the keys in it, kept ready and looked after.
+"""The file of the key-encryption keys: read, made, added to, taken from; and its keys, kept ready and looked after.
 
 It is written beside itself and renamed, so that a process that dies in the middle leaves the old one or the new one.
 """
@@ -17,7 +17,7 @@ from typing import NamedTuple
 from django.conf import settings
 
 from vault.core.sealing import KEK_ID_BYTES, new_key
-from vault.custody import Custodian, Damaged, Refused, Unreachable, VaultUnavailable, configured
+from vault.custody import CUSTODIANS, Custodian, Damaged, Refused, Unreachable, VaultUnavailable, configured
 from vault.keydocument import Document, KeySet, parse, ready, recover
 
 __all__ = ["KeyFile", "KeySet", "NotRetired", "Refused", "Unreachable", "VaultUnavailable", "forget", "keys"]
@@ -63,11 +63,12 @@ class KeyFile:
         if len(data) > _MOST_BYTES:
             raise Damaged
         document = parse(data)
+        if document.custodian not in CUSTODIANS:
+            raise Damaged
         if document.custodian != self.custodian.name:
-            # The name is read from the file, so it is told only where it is one that we know.
             raise VaultUnavailable(
-                f"The vault's key file was made for another custodian than VAULT_KEY_CUSTODIAN={self.custodian.name}."
-                " Set the one it was made for, or put back the file that belongs to this one."
+                f"The vault's key file was made for VAULT_KEY_CUSTODIAN={document.custodian}, and the setting is"
+                f" {self.custodian.name}. Set the one it was made for, or put back the file that belongs to this one."
             )
         return document, mark
 
@@ -132,11 +133,7 @@ class KeyFile:
             os.close(folder)
 
     def _replace(self, document: Document, folder: int) -> None:
-        owner = os.lstat(self.path)
-        new = self._write(document)
-        if (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):
-            os.chown(new, owner.st_uid, owner.st_gid)  # root changes it for the account that runs the product
-        os.rename(new, self.path)
+        os.rename(self._write(document), self.path)
         os.fsync(folder)
 
     def _write(self, document: Document) -> Path:
@@ -162,7 +159,7 @@ def _told(path: Path) -> Iterator[None]:
         if error.errno == errno.ELOOP:
             raise VaultUnavailable(_NOT_A_FILE) from None
         raise VaultUnavailable(
-            f"The vault's key file cannot be read ({error.strerror}). {path.name} must belong to the account that runs this."
+            f"The vault's key file cannot be read ({error.strerror}). Give {path.name} to the account that runs this."
         ) from None
 
 
@@ -203,16 +200,16 @@ class Watch:
         self._no: VaultUnavailable | None = None
 
     def look(self, *, new_key: bool = False) -> KeySet:
-        """The keys after a look at the file. One caller looks; others go on with what is known, or wait where nothing is."""
+        """The keys, the file looked at. One caller looks; others go on with what is known, or wait where nothing is."""
         known = self.known
-        if not self._one.acquire(blocking=known is None or new_key):
-            assert known is not None
-            return known.keys
+        if not self._one.acquire(blocking=known is None or new_key or self._overdue()):
+            return known.keys  # type: ignore[union-attr]  # where nothing is known we have waited
         try:
             if not new_key and (known := self.known) is not None and monotonic() < known.until:
                 return known.keys  # somebody else has looked while we waited
             keys = self._look()
-            self.known = _Known(keys, monotonic() + self.recheck)
+            until = monotonic() + self.recheck
+            self.known = _Known(keys, min(until, self._ask_at) if self.file.custodian.remote else until)
             return keys
         except VaultUnavailable:
             self.known = self._document = self._mark = None
@@ -220,15 +217,16 @@ class Watch:
         finally:
             self._one.release()
 
+    def _overdue(self) -> bool:
+        return self.file.custodian.remote and monotonic() >= self._answered + self.grace
+
     def _look(self) -> KeySet:
         mark = self.file.mark()
         keys = self.known.keys if self.known else None
-        if self.file.custodian.remote and monotonic() < self._ask_at:
-            if self._no and keys is None:
-                raise type(self._no)(str(self._no))
-            if keys and (mark == self._mark or self._no):
-                return keys
-        elif keys and mark == self._mark and not self.file.custodian.remote:
+        asked = not self.file.custodian.remote or monotonic() < self._ask_at
+        if asked and self._no and keys is None:
+            raise type(self._no)(str(self._no))
+        if asked and keys and (self._no or mark == self._mark):
             return keys
         return self._ask(keys, mark)
 
@@ -244,8 +242,9 @@ class Watch:
                 self.file.confirm(self._document)
         except (Refused, Unreachable) as no:
             self._no, self._ask_at = no, monotonic() + RETRY_SECONDS
-            if keys is None or isinstance(no, Refused) or monotonic() - self._answered > self.grace:
+            if keys is None or isinstance(no, Refused) or self._overdue():
                 raise
+            self._ask_at = min(self._ask_at, self._answered + self.grace)
             return keys
         self._no, self._answered = None, monotonic()
         self._ask_at = self._answered + self.interval

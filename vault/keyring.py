@@ -1,79 +1,21 @@
-"""Keys at run time: the key-encryption key's provider, and each patient's and clinic's key unwrapped and kept ready."""
+"""Keys at run time: each patient's and clinic's key, unwrapped under the key file's keys and kept ready."""
 
-import base64
-import json
-import os
-import stat
 from functools import lru_cache
-from pathlib import Path
-from typing import Any
 from uuid import UUID
 
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from django.conf import settings
-from django.db import connection
 from django.utils import timezone
 
 from vault.core.blocks import BlockSealer
 from vault.core.digests import Indexer
 from vault.core.records import RecordSealer
-from vault.core.sealing import KEY_BYTES, CannotOpen, Sealer, new_key, unwrap, wrap, wrapped_under
+from vault.core.sealing import CannotOpen, Sealer, new_key, unwrap, wrap, wrapped_under
+from vault.keyfile import KeySet, keys
+from vault.keyfile import VaultUnavailable as VaultUnavailable
 from vault.models import DataKey, IndexKey, Patient
+from vault.rows import read, stored
 
-
-class VaultUnavailable(Exception):
-    """The vault has no usable key. Views answer 503; nothing is read, nothing is written."""
-
-
-class FileProvider:
-    """Key-encryption keys in one file: {"current": id, "keys": {id: base64}}; ids are 16 hex digits."""
-
-    def __init__(self, path: Path) -> None:
-        document = _read_private(path)
-        try:
-            keys = {bytes.fromhex(i): base64.b64decode(k, validate=True) for i, k in document["keys"].items()}
-            self.current_id = bytes.fromhex(document["current"])
-            self._ciphers = {key_id: AESGCM(key) for key_id, key in keys.items() if len(key) == KEY_BYTES}
-            self.current = self._ciphers[self.current_id]
-            self.ids = set(self._ciphers)
-        except (KeyError, ValueError, TypeError, AttributeError):
-            raise VaultUnavailable("The vault's key file is damaged. Restore it from its backup.") from None
-
-    def cipher(self, key_id: bytes) -> AESGCM:
-        try:
-            return self._ciphers[key_id]
-        except KeyError:
-            raise VaultUnavailable("A key that sealed this data is not in the vault's key file.") from None
-
-    @staticmethod
-    def create(path: Path) -> None:
-        """Make a key file with one fresh key; never over an existing one."""
-        key_id = os.urandom(8).hex()
-        text = json.dumps({"current": key_id, "keys": {key_id: base64.b64encode(new_key()).decode()}})
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-
-
-def _read_private(path: Path) -> Any:
-    try:
-        if stat.S_IMODE(path.stat().st_mode) & 0o077:
-            raise VaultUnavailable(
-                f"The vault's key file can be read by others. Run: chmod 600 {path.name}, then start again."
-            )
-        return json.loads(path.read_text())
-    except OSError:
-        raise VaultUnavailable("The vault's key file is missing. Restore it from its backup.") from None
-    except ValueError:
-        raise VaultUnavailable("The vault's key file is damaged. Restore it from its backup.") from None
-
-
-@lru_cache(maxsize=1)
-def provider() -> FileProvider:
-    return FileProvider(Path(settings.VAULT_KEY_FILE))
+#: the key-encryption keys; asked anew at every use, so that a file taken away or a custodian's no counts at once
+provider = keys
 
 
 class Opener:
@@ -93,13 +35,13 @@ class Opener:
         return self._values
 
 
-def wrap_data_key(keys: FileProvider, key: bytes, clinic: UUID, patient: UUID, generation: int) -> bytes:
+def wrap_data_key(keys: KeySet, key: bytes, clinic: UUID, patient: UUID, generation: int) -> bytes:
     return wrap(
         key, keys.current, keys.current_id, purpose="data", clinic=clinic, patient=patient, generation=generation
     )
 
 
-def unwrap_data_key(keys: FileProvider, wrapped: bytes, clinic: UUID, patient: UUID, generation: int) -> bytes:
+def unwrap_data_key(keys: KeySet, wrapped: bytes, clinic: UUID, patient: UUID, generation: int) -> bytes:
     """The data key, or `CannotOpen`; `VaultUnavailable` where the fault is the key file's and not this key's."""
     try:
         cipher = keys.cipher(wrapped_under(wrapped))
@@ -110,7 +52,7 @@ def unwrap_data_key(keys: FileProvider, wrapped: bytes, clinic: UUID, patient: U
 
 
 @lru_cache(maxsize=4096)
-def _opener(_keys: FileProvider, wrapped: bytes, clinic: UUID, patient: UUID, generation: int) -> Opener:
+def _opener(_keys: KeySet, wrapped: bytes, clinic: UUID, patient: UUID, generation: int) -> Opener:
     # The wrapped bytes and the key file are part of the cache's key, so a change of either is noticed.
     return Opener(unwrap_data_key(_keys, wrapped, clinic, patient, generation))
 
@@ -150,7 +92,7 @@ class Index:
 
 
 @lru_cache(maxsize=256)
-def _index_tools(keys: FileProvider, wrapped: bytes, clinic: UUID, generation: int) -> tuple[Indexer, BlockSealer]:
+def _index_tools(keys: KeySet, wrapped: bytes, clinic: UUID, generation: int) -> tuple[Indexer, BlockSealer]:
     try:
         cipher = keys.cipher(wrapped_under(wrapped))
         key = unwrap(wrapped, cipher, purpose="index", clinic=clinic, patient=None, generation=generation)
@@ -170,10 +112,7 @@ WHERE k.clinic_id = %s ORDER BY k.in_use DESC, k.generation
 def indexes(clinic: UUID) -> list[Index]:
     """Every index key of the clinic, the one in use first; writers serve all of them."""
     # By hand: this is asked before every search, and the ORM takes longer to write the statement than to run it.
-    stored = clinic if connection.features.has_native_uuid_field else clinic.hex
-    with connection.cursor() as cursor:
-        cursor.execute(_INDEX_KEYS, [stored])
-        rows = cursor.fetchall()
+    rows = read(_INDEX_KEYS, [stored(clinic)])
     if not rows:
         return [Index(create_index_key(clinic))]
     return [Index(IndexKey(clinic_id=clinic, **dict(zip(_KEPT, row, strict=True))), layout) for layout, *row in rows]

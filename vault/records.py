@@ -5,14 +5,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
-
 from vault.core.fields import BLANK_MASK, KINDS
 from vault.core.records import CODES, Record, associated_data
 from vault.core.sealing import CannotOpen
 from vault.core.tokens import new_token
 from vault.keyring import newest_data_key, opener, opener_of
 from vault.models import Patient, SealedRecord
+from vault.rows import read, stored
 
 #: the token columns in the order in which a record is bound to them
 TOKENS = tuple(CODES)
@@ -52,13 +51,10 @@ def read_record(patient: Patient) -> Record:
 
 def read_by_id(patient: UUID) -> Record:
     """The record of this patient: it must open, be the newest, and agree with her row. Else `CannotOpen`."""
-    stored = patient if connection.features.has_native_uuid_field else patient.hex
-    with connection.cursor() as cursor:
-        cursor.execute(_ONE, [str(patient), stored])
-        row = cursor.fetchone()
-    if row is None:
+    rows = read(_ONE, [str(patient), stored(patient)])
+    if not rows:
         raise CannotOpen
-    clinic, masks, version, sealed, generation, wrapped, change, *tokens = row
+    clinic, masks, version, sealed, generation, wrapped, change, *tokens = rows[0]
     clinic = clinic if isinstance(clinic, UUID) else UUID(clinic)
     place = associated_data(clinic, patient, generation, version, tokens)
     record = opener_of(bytes(wrapped), clinic, patient, generation).records.open(bytes(sealed), place)

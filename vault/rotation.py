@@ -12,15 +12,16 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from vault import postings
-from vault.bulk import read_many
+from vault.bulk import read_some
 from vault.core.records import Record
 from vault.core.sealing import CannotOpen, Place, unwrap, wrap, wrapped_under
 from vault.core.terms import DIGESTED, digest_text, terms
-from vault.keyring import Index, create_data_key, create_index_key, indexes, opener, provider
+from vault.keyfile import keys
+from vault.keyring import Index, create_data_key, create_index_key, indexes, opener
 from vault.models import ClinicIndex, DataKey, IndexBlock, IndexKey, Patient, SealedRecord, SealedValue
 from vault.patients import entry_of
 from vault.records import open_row, place_of
-from vault.rows import change_many
+from vault.rows import change_many, stored
 
 BATCH = 2000
 
@@ -34,7 +35,7 @@ class NotRotated(Exception):
 
 def left_to_rewrap() -> int:
     """How many wrapped keys are not under the current key-encryption key."""
-    current = provider().current_id
+    current = keys().current_id
     return sum(_count_not_under(table, current) for table in ("vault_datakey", "vault_indexkey"))
 
 
@@ -47,12 +48,12 @@ def _count_not_under(table: str, current: bytes) -> int:
 def rewrap(*, batch: int = BATCH) -> Iterator[int]:
     """Wrap every data key and index key under the current key-encryption key. Yields how many at each batch."""
     for row in IndexKey.objects.order_by("pk"):
-        if wrapped_under(bytes(row.wrapped)) != provider().current_id:
+        if wrapped_under(bytes(row.wrapped)) != keys().current_id:
             moved = _moved(bytes(row.wrapped), "index", row.clinic_id, None, row.generation)
             yield change_many(IndexKey, "id", "wrapped", [(row.pk, moved, bytes(row.wrapped))], was=True)
     last = 0
     while rows := _data_keys_after(last, batch):
-        current = provider().current_id
+        current = keys().current_id
         changes = [
             (pk, _moved(bytes(wrapped), "data", _uuid(clinic), _uuid(patient), generation), bytes(wrapped))
             for pk, generation, wrapped, patient, clinic in rows
@@ -79,17 +80,17 @@ def _uuid(value: UUID | str) -> UUID:
 
 
 def _moved(wrapped: bytes, purpose: str, clinic: UUID, patient: UUID | None, generation: int) -> bytes:
-    keys = provider()
+    keyset = keys()
     key = unwrap(
         wrapped,
-        keys.cipher(wrapped_under(wrapped)),
+        keyset.cipher(wrapped_under(wrapped)),
         purpose=purpose,
         clinic=clinic,
         patient=patient,
         generation=generation,
     )
     return wrap(
-        key, keys.current, keys.current_id, purpose=purpose, clinic=clinic, patient=patient, generation=generation
+        key, keyset.current, keyset.current_id, purpose=purpose, clinic=clinic, patient=patient, generation=generation
     )
 
 
@@ -176,7 +177,7 @@ def build_index(building: IndexKey, *, batch: int = BATCH) -> Iterator[int]:
 
 def _build_some(clinic: ClinicIndex, building: IndexKey, batch: int) -> int:
     index = next(one for one in indexes(clinic.clinic_id) if one.key_id == building.pk)
-    some = list(read_many(clinic.clinic_id, after=building.built_to, most=batch))
+    some = read_some(clinic.clinic_id, after=building.built_to, most=batch)
     if not some:
         return 0
     _list(clinic, index, [(one.number, one.patient, one.record.values) for one in some if one.record])
@@ -193,15 +194,11 @@ def _list(clinic: ClinicIndex, index: Index, patients: list[tuple[int, UUID, Map
     clinic.save()
     for field in DIGESTED:
         rows = [
-            (_key(patient), index.digests.digest(field, digest_text(values[field])))
+            (stored(patient), index.digests.digest(field, digest_text(values[field])))
             for _, patient, values in patients
             if field in values
         ]
         change_many(Patient, "id", f"{field}_digest", rows)
-
-
-def _key(patient: UUID) -> UUID | str:
-    return patient if connection.features.has_native_uuid_field else patient.hex
 
 
 def _put_in_use(building: IndexKey) -> None:
@@ -218,6 +215,6 @@ def list_all(clinic: UUID) -> None:
         row = postings.locked(clinic)
         (index, *_) = indexes(clinic)
         last = 0
-        while some := list(read_many(clinic, after=last, most=BATCH)):
+        while some := read_some(clinic, after=last, most=BATCH):
             _list(row, index, [(one.number, one.patient, one.record.values) for one in some if one.record])
             last = some[-1].number

@@ -7,7 +7,8 @@ from vault import audit, postings
 from vault.core.fields import KINDS
 from vault.core.sealing import CannotOpen, wrapped_under
 from vault.core.terms import DIGESTED, terms
-from vault.keyring import VaultUnavailable, indexes, provider
+from vault.keyfile import keys
+from vault.keyring import VaultUnavailable, indexes
 from vault.models import AuditEntry, ClinicIndex, DataKey, Patient, SealedRecord, SealedValue
 from vault.patients import entry_of
 from vault.records import read_record
@@ -82,7 +83,7 @@ def _sweep(number: int, clinic: ClinicIndex) -> None:
 
 def backup_readable_until(certificate: AuditEntry) -> str:
     """One sentence for the certificate: whether a backup from before could still be opened."""
-    standing = sorted({*certificate.detail.get("keks", ())} & {key_id.hex() for key_id in provider().ids})
+    standing = sorted(set(certificate.detail["keks"]) & {key_id.hex() for key_id in keys().ids})
     if not standing:
         return "No key that could open an older backup of this record is in the vault any more."
     named = " and ".join(standing)

@@ -1,12 +1,10 @@
 """`manage.py create_vault_key`: the file with the key-encryption key, made once, never over an existing one."""
 
-from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from vault.keyring import FileProvider
+from vault.keyfile import VaultUnavailable, configured_file
 
 
 class Command(BaseCommand):
@@ -14,11 +12,13 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def handle(self, *_args: Any, **_options: Any) -> None:
-        path = Path(settings.VAULT_KEY_FILE)
         try:
-            FileProvider.create(path)
+            file = configured_file()
+            file.create()
+        except VaultUnavailable as error:
+            raise CommandError(str(error)) from None
         except FileExistsError:
-            raise CommandError(f"{path} is there already; it is left as it is.") from None
+            raise CommandError(f"{file.path} is there already; it is left as it is.") from None
         except OSError as error:
-            raise CommandError(f"{path} cannot be written: {error.strerror}.") from None
-        self.stdout.write(f"{path} is made. Back it up now, apart from the database.")
+            raise CommandError(f"{file.path} cannot be written: {error.strerror}.") from None
+        self.stdout.write(f"{file.path} is made. Back it up now, apart from the database.")
