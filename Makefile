@@ -39,6 +39,8 @@ lock:
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11 requirements.in -o requirements.txt
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11 requirements-dev.in -o requirements-dev.txt
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11 --constraints requirements-dev.txt pyproject.toml --extra transit -o requirements-transit.txt
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11 --constraints requirements-dev.txt pyproject.toml --extra kms -o requirements-kms.txt
 
 $(VENV)/bin/python:
 	@[ -w . ] || { echo "This folder cannot be written; copy the project to one that can."; exit 1; }

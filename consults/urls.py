@@ -1,6 +1,7 @@
 from django.urls import path
 
 from consults import views_day as day
+from consults import views_export as export
 from consults import views_patient as patient
 from consults import views_records as records
 from consults import views_room as room
@@ -12,6 +13,10 @@ urlpatterns = [
     path("patients/new/", records.patient_new, name="patient-new"),
     path("patients/<uuid:patient_id>/", records.patient, name="patient"),
     path("patients/<uuid:patient_id>/reveal/", records.reveal, name="reveal"),
+    path("patients/<uuid:patient_id>/export/", export.export_record, name="export"),
+    path("patients/<uuid:patient_id>/erase/", export.erase, name="erase"),
+    path("patients/<uuid:patient_id>/erased/", export.erasure, name="erasure"),
+    path("patients/<uuid:patient_id>/erased/certificate/", export.erasure_pdf, name="erasure-pdf"),
     path("consults/start/", records.start, name="consult-start"),
     path("consults/<uuid:consult_id>/", room.room, name="room"),
     path("consults/<uuid:consult_id>/status/", room.room_status, name="room-status"),

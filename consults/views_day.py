@@ -12,7 +12,7 @@ from accounts import sessions
 from accounts.access import clinician, person
 from consults import visit
 from consults.models import Consult
-from vault import patients as vault_patients
+from vault import search as vault_search
 
 #: rows a list shows
 RECENT = 20
@@ -53,6 +53,8 @@ def dashboard_lists(request: HttpRequest) -> HttpResponse:
 def search(request: HttpRequest) -> HttpResponse:
     """Search as one types. A POST, so that what is typed is in no address and no log."""
     query = request.POST.get("q", "").strip()
-    with transaction.atomic():
-        found = vault_patients.search(person(request).clinic_id, query, sessions.actor(request)) if query else []
-    return render(request, "consults/_search_results.html", {"patients": found, "asked": bool(query)})
+    found = vault_search.Found()
+    if query:
+        with transaction.atomic():
+            found = vault_search.find(person(request).clinic_id, query, sessions.actor(request))
+    return render(request, "consults/_search_results.html", {"found": found, "asked": bool(query)})

@@ -89,12 +89,12 @@ def reveal(request: HttpRequest, patient_id: UUID) -> HttpResponse:
         denied(request, request.path)
         return sorry("You have opened very many values. Wait 15 minutes, then go on.", status=429)
     try:
-        values = vault_patients.reveal(
+        revealed = vault_patients.reveal(
             record, form.cleaned_data["fields"], sessions.actor(request), purpose=form.cleaned_data["purpose"]
         )
     except vault_patients.NotRevealed as error:
         return sorry(str(error))
-    return JsonResponse({"values": values, "seconds": 60})
+    return JsonResponse({"values": revealed.values, "seconds": 60})
 
 
 @clinician

@@ -1,9 +1,12 @@
 """System checks: settings that do not fit together stop the start with one sentence each."""
 
+from importlib.util import find_spec
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import Error, register
+
+from vault.custody import CUSTODIANS, REMOTE
 
 
 @register()
@@ -22,9 +25,42 @@ def settings_fit(app_configs: Any, **_kwargs: Any) -> list[Error]:
         )
     if settings.TURN_URLS and not settings.TURN_SECRET:
         problems.append(Error("TELEHEALTH_TURN_URLS needs TELEHEALTH_TURN_SECRET.", id="telehealth.E003"))
+    problems += [Error(said, id="telehealth.E020") for said in _missing_for_the_vault()]
     if bool(settings.REDIS_URL) != bool(settings.DATABASE_URL):
         problems.append(Error("DATABASE_URL and REDIS_URL belong together: set both or neither.", id="telehealth.E004"))
     return problems
+
+
+def _missing_for_the_vault() -> list[str]:
+    """What the chosen custodian of the vault's keys needs and does not have."""
+    name = settings.VAULT_KEY_CUSTODIAN
+    if name not in CUSTODIANS:
+        return ["VAULT_KEY_CUSTODIAN must be file, transit or kms."]
+    needed = {"transit": ("VAULT_TRANSIT_URL", "VAULT_TRANSIT_KEY"), "kms": ("VAULT_KMS_KEY_ID", "VAULT_KMS_REGION")}
+    empty = [setting for setting in needed.get(name, ()) if not getattr(settings, setting)]
+    said = [f"VAULT_KEY_CUSTODIAN={name} needs {setting}." for setting in empty]
+    said += [
+        f"VAULT_KEY_CUSTODIAN={name} needs the Python package {package}: install requirements-{name}.txt."
+        for package in REMOTE.get(name, ("", ()))[1]
+        if find_spec(package) is None
+    ]
+    return said + (_missing_for_transit() if name == "transit" else [])
+
+
+def _missing_for_transit() -> list[str]:
+    """A way to sign in: a token, or a role with its secret."""
+    said = []
+    secret = settings.VAULT_TRANSIT_SECRET_ID or settings.VAULT_TRANSIT_SECRET_ID_FILE
+    if not (settings.VAULT_TRANSIT_TOKEN or settings.VAULT_TRANSIT_TOKEN_FILE) and not (
+        settings.VAULT_TRANSIT_ROLE_ID and secret
+    ):
+        said.append(
+            "VAULT_KEY_CUSTODIAN=transit needs VAULT_TRANSIT_TOKEN_FILE,"
+            " or VAULT_TRANSIT_ROLE_ID and VAULT_TRANSIT_SECRET_ID_FILE."
+        )
+    if not settings.DEMO and settings.VAULT_TRANSIT_URL.startswith("http:"):
+        said.append("Production needs VAULT_TRANSIT_URL to begin with https.")
+    return said
 
 
 def _production_problems() -> list[Error]:

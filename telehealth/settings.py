@@ -4,6 +4,7 @@ With nothing set: SQLite, in-process engines, self-made certificate. `DATABASE_U
 `manage.py check --deploy` and `telehealth.checks` say what does not fit together.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,30 @@ SECRET_KEY = _kept_secret("SECRET_KEY") or ("unset" if MODE == "production" else
 CRYPTOGRAPHY_KEY = _kept_secret("CRYPTOGRAPHY_KEY") or SECRET_KEY
 #: seals what passes through Redis
 CHANNEL_KEY = _kept_secret("CHANNEL_KEY") or SECRET_KEY
+
 VAULT_KEY_FILE = env.str("VAULT_KEY_FILE", str(DATA_DIR / "keys" / "kek.json"))
+#: "file": the key file has the keys; "transit": has them encrypted by HashiCorp Vault or OpenBao; "kms": by AWS KMS
+VAULT_KEY_CUSTODIAN = env.str("VAULT_KEY_CUSTODIAN", "file")
+#: seconds between looks at the key file
+VAULT_KEY_RECHECK_SECONDS = env.float("VAULT_KEY_RECHECK_SECONDS", 5.0)
+#: seconds until transit or kms is asked again whether it still gives the current key
+VAULT_KEY_CONFIRM_SECONDS = env.float("VAULT_KEY_CONFIRM_SECONDS", 60.0)
+#: seconds that the keys in memory serve while transit or kms does not answer
+VAULT_KEY_GRACE_SECONDS = env.float("VAULT_KEY_GRACE_SECONDS", 900.0)
+VAULT_TRANSIT_URL = env.str("VAULT_TRANSIT_URL", "")
+VAULT_TRANSIT_MOUNT = env.str("VAULT_TRANSIT_MOUNT", "transit")
+VAULT_TRANSIT_KEY = env.str("VAULT_TRANSIT_KEY", "")
+VAULT_TRANSIT_CA = env.str("VAULT_TRANSIT_CA", "")
+#: files are named, not read: an agent may renew them while we run
+VAULT_TRANSIT_TOKEN = os.environ.get("VAULT_TRANSIT_TOKEN", "")
+VAULT_TRANSIT_TOKEN_FILE = os.environ.get("VAULT_TRANSIT_TOKEN_FILE", "")
+VAULT_TRANSIT_ROLE_ID = env.str("VAULT_TRANSIT_ROLE_ID", "")
+VAULT_TRANSIT_SECRET_ID = os.environ.get("VAULT_TRANSIT_SECRET_ID", "")
+VAULT_TRANSIT_SECRET_ID_FILE = os.environ.get("VAULT_TRANSIT_SECRET_ID_FILE", "")
+#: the key's id, its address (ARN) or an alias; access as the AWS tools find it
+VAULT_KMS_KEY_ID = env.str("VAULT_KMS_KEY_ID", "")
+VAULT_KMS_REGION = env.str("VAULT_KMS_REGION", "")
+VAULT_KMS_ENDPOINT = env.str("VAULT_KMS_ENDPOINT", "")
 
 ALLOWED_HOSTS = env.list("TELEHEALTH_ALLOWED_HOSTS", default=[HOST, "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = [PUBLIC_ORIGIN]

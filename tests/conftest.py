@@ -97,11 +97,10 @@ def _put_the_first_statement_back() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _vault_key() -> None:
-    from vault.keyring import FileProvider
+    from vault import keyfile
 
-    path = Path(settings.VAULT_KEY_FILE)
-    if not path.exists():
-        FileProvider.create(path)
+    if not Path(settings.VAULT_KEY_FILE).exists():
+        keyfile.configured_file().create()
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,7 @@ NEEDED = {
     "turnserver": "coturn",
     "nginx": "nginx-light",
     "initdb": "postgresql",
+    "pdftoppm": "poppler-utils",
 }
 
 

@@ -37,6 +37,10 @@ MAY = {
     "patient-new": CLINICIANS,
     "patient": OF_THE_CLINIC,
     "reveal": HERS,
+    "export": {"officer"},
+    "erase": {"officer"},
+    "erasure": {"officer"},
+    "erasure-pdf": {"officer"},
     "consult-start": OF_THE_CLINIC,
     "room": HERS,
     "room-status": HERS,
@@ -86,8 +90,8 @@ ADMIN_MAY_LOOK = {
     "auth_group": set(),
 }
 ADMIN_MAY_ADD = {"consults_consentstatement": {"officer"}, "accounts_user": {"operator"}}
-#: allowed in, and still nothing there: Django's machinery that no page of ours uses
-UNUSED = {"admin:autocomplete", "admin:view_on_site", "admin:None"}
+#: allowed in, and still nothing there: Django's machinery that no page of ours uses, certificates before an erasure
+UNUSED = {"admin:autocomplete", "admin:view_on_site", "admin:None", "erasure", "erasure-pdf"}
 
 ROUTES = sorted({(name, route) for name, route in every_route()})
 
@@ -189,6 +193,8 @@ class Scene:
         return {
             "consult-start": {"patient": str(self.cast.patient.id)},
             "reveal": {"fields": ["phone"], "purpose": "treat"},
+            "export": {"reason": "subject", "form": "fhir"},
+            "erase": {"reason": "request", "record_number": self.cast.patient.record_number},
             "note": {"text": "a stranger's note"},
             "identity": identity,
             "devices": {"camera": "on"},

@@ -15,8 +15,9 @@ from vault.core.records import Record, RecordSealer, associated_data
 from vault.core.sealing import CannotOpen, new_key
 from vault.core.terms import DIGESTED, digest_text, terms
 from vault.core.tokens import new_tokens
-from vault.keyfile import KeySet, keys
+from vault.keydocument import KeySet
 from vault.keyring import Index, indexes, unwrap_data_key, wrap_data_key
+from vault.keywatch import keys
 from vault.models import DataKey, Patient, SealedRecord
 from vault.patients import entry_of
 from vault.records import TOKENS, masks_of

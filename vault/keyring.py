@@ -9,8 +9,9 @@ from vault.core.blocks import BlockSealer
 from vault.core.digests import Indexer
 from vault.core.records import RecordSealer
 from vault.core.sealing import CannotOpen, Sealer, new_key, unwrap, wrap, wrapped_under
-from vault.keyfile import KeySet, keys
-from vault.keyfile import VaultUnavailable as VaultUnavailable
+from vault.custody import VaultUnavailable as VaultUnavailable
+from vault.keydocument import KeySet
+from vault.keywatch import keys
 from vault.models import DataKey, IndexKey, Patient
 from vault.rows import read, stored
 

@@ -82,9 +82,10 @@ def create(
     missing = {f: f"Enter the {KINDS[f].label.lower()}." for f in NEEDED if f not in clean}
     if missing:
         raise BadFields(missing)
+    postings.locked(clinic)  # before any row of hers: whoever writes an index locks in this order
     patient = Patient.objects.create(
         clinic_id=clinic,
-        record_number=as_looked_up(record_number) or new_record_number(),
+        record_number=as_looked_up(record_number) or _free_record_number(clinic),
         created_at=timezone.now(),
     )
     create_data_key(patient)
@@ -97,6 +98,13 @@ def create(
 
 def new_record_number() -> str:
     return f"R{secrets.randbelow(10**8):08d}"
+
+
+def _free_record_number(clinic: UUID) -> str:
+    number = new_record_number()
+    while Patient.objects.filter(clinic_id=clinic, record_number=number).exists():
+        number = new_record_number()
+    return number
 
 
 @transaction.atomic

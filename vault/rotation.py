@@ -16,8 +16,8 @@ from vault.bulk import read_some
 from vault.core.records import Record
 from vault.core.sealing import CannotOpen, Place, unwrap, wrap, wrapped_under
 from vault.core.terms import DIGESTED, digest_text, terms
-from vault.keyfile import keys
 from vault.keyring import Index, create_data_key, create_index_key, indexes, opener
+from vault.keywatch import keys
 from vault.models import ClinicIndex, DataKey, IndexBlock, IndexKey, Patient, SealedRecord, SealedValue
 from vault.patients import entry_of
 from vault.records import open_row, place_of

@@ -23,7 +23,8 @@ def add_many(model: type[Model], columns: Sequence[str], rows: Rows) -> None:
     table, names = _names(model, columns)
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
+            # psycopg raises its own errors from here; callers know Django's
+            with connection.wrap_database_errors, cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
                 for row in rows:
                     copy.write_row(row)
         else:
@@ -113,7 +114,7 @@ def read(sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
     """What a statement that is asked often answers. Postgres plans it once a connection and sends bytes as bytes."""
     connection.ensure_connection()
     if connection.vendor == "postgresql":
-        with psycopg.Cursor(connection.connection) as cursor:
+        with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
             return cursor.execute(sql, values, prepare=True, binary=True).fetchall()
     with connection.cursor() as cursor:
         cursor.execute(sql, values)
@@ -124,7 +125,7 @@ def stream(sql: str, values: Sequence[Any], *, chunk: int) -> Iterator[tuple[Any
     """A long answer piece by piece, so that memory holds one piece. A transaction is open meanwhile."""
     with transaction.atomic():
         if connection.vendor == "postgresql":
-            with psycopg.ServerCursor(connection.connection, "vault_stream") as cursor:
+            with connection.wrap_database_errors, psycopg.ServerCursor(connection.connection, "vault") as cursor:
                 cursor.itersize = chunk
                 cursor.execute(sql, values, binary=True)
                 yield from cursor

@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection
 
 from vault import audit, postings
 from vault.core.blocks import Entry
@@ -15,6 +14,7 @@ from vault.core.terms import Question, questions, sort_key, terms
 from vault.keyring import Index, indexes
 from vault.models import AuditEntry, ClinicIndex, Patient
 from vault.records import read_record
+from vault.rows import stored
 
 LONGEST_QUERY = 200
 #: patients with the same phone number or e-mail who are looked at one by one
@@ -92,20 +92,22 @@ def _by_name(index: Index, asked: Question, limit: int) -> tuple[list[Entry], li
 def _in_order(clinic: UUID, entries: list[Entry]) -> list[Patient]:
     if not entries:
         return []
-    marks = ", ".join(["%s"] * len(entries))
-    known = {p.number: p for p in _patients(clinic, f"number IN ({marks})", [entry.number for entry in entries])}
+    numbers = [entry.number for entry in entries]
+    marks = ", ".join(["%s"] * len(numbers))
+    known = {p.number: p for p in _patients(f"clinic_id = %s AND number IN ({marks})", [stored(clinic), *numbers])}
     return [known[e.number] for e in entries if e.number in known]
 
 
 def _by_digest(clinic: UUID, live: list[Index], asked: Question) -> list[Patient]:
     """One indexed read; what else was asked is checked in the few records that it finds."""
     wanted: list[str] = []
-    values: list[int | str] = []
+    values: list[Any] = []
     for alternatives in asked.digests:
-        columns = [_column(index, text, live) for index, text in alternatives]
+        columns = [_column(clinic, index, text, live) for index, text in alternatives]
         wanted.append(f"({' OR '.join(column for column, _ in columns)})")
         values += [value for _, some in columns for value in some]
-    rows = _patients(clinic, f"{' AND '.join(wanted)} ORDER BY number LIMIT {MOST_ALIKE}", values)
+    rows = _patients(f"{' AND '.join(wanted)} LIMIT {MOST_ALIKE}", values)
+    rows = sorted((row for row in rows if row.clinic_id == clinic), key=lambda row: row.number or 0)
     if len(rows) < 2 and not asked.words and asked.year is None:
         return rows
     records = [(row, read_record(row).values) for row in rows]
@@ -113,10 +115,13 @@ def _by_digest(clinic: UUID, live: list[Index], asked: Question) -> list[Patient
     return [row for _, row in sorted(named, key=lambda pair: (sort_key(pair[0]), pair[1].number or 0))]
 
 
-def _column(index: str, text: str, live: list[Index]) -> tuple[str, list[int | str]]:
-    """A condition on the patient's row, and its values."""
+def _column(clinic: UUID, index: str, text: str, live: list[Index]) -> tuple[str, list[Any]]:
+    """A condition on the patient's row, and its values.
+
+    The clinic is not asked for beside a digest, which has it in its key: SQLite would walk the clinic's patients.
+    """
     if index == "record_number":
-        return "record_number = %s", [text]
+        return "(clinic_id = %s AND record_number = %s)", [stored(clinic), text]
     # While an index key is rotated a row has the digest of either.
     marks = ", ".join(["%s"] * len(live))
     return f"{index}_digest IN ({marks})", [one.digests.digest(index, text) for one in live]
@@ -125,10 +130,9 @@ def _column(index: str, text: str, live: list[Index]) -> tuple[str, list[int | s
 _SELECT = f"SELECT {', '.join(str(f.column) for f in Patient._meta.concrete_fields)} FROM vault_patient"  # noqa: S608
 
 
-def _patients(clinic: UUID, where: str, values: list[Any]) -> list[Patient]:
-    """Rows of one clinic. By hand, since the ORM takes longer to write these statements than they take to run."""
-    stored = clinic if connection.features.has_native_uuid_field else clinic.hex
-    return list(Patient.objects.raw(f"{_SELECT} WHERE clinic_id = %s AND {where}", [stored, *values]))
+def _patients(where: str, values: list[Any]) -> list[Patient]:
+    """By hand, since the ORM takes longer to write these statements than they take to run."""
+    return list(Patient.objects.raw(f"{_SELECT} WHERE {where}", values))
 
 
 def _fits(asked: Question, values: Mapping[str, str]) -> bool:

@@ -24,11 +24,10 @@ _CANNOT_NOW = (
     exceptions.VaultDown,
     exceptions.BadGateway,
     exceptions.RateLimitExceeded,
+    exceptions.UnexpectedError,  # what hvac has no name for: nodes that stand by or are behind
     RequestException,
 )
 _STRANGER = (exceptions.Unauthorized, exceptions.Forbidden)
-#: Vault's answers to a node that stands by or is behind, which hvac has no name for
-_PASSING_STATUS = frozenset({412, 472, 473})
 
 
 @dataclass(frozen=True)
@@ -66,18 +65,16 @@ class Transit:
     remote = True
 
     def __init__(self, url: str, mount: str, key: str, credentials: Credentials, *, ca: str = "") -> None:
-        self._client = hvac.Client(url=url, timeout=TIMEOUT_SECONDS, verify=ca or True, allow_redirects=False)
-        # The adapter would take a token from the environment or from the home folder of whoever runs us.
-        self._client.token = None
+        # Without a token it would take one from the environment, or from the home folder of whoever runs us.
+        # A redirect would take ours elsewhere.
+        self._client = hvac.Client(url=url, token="", timeout=TIMEOUT_SECONDS, verify=ca or True, allow_redirects=False)
         self._mount, self._key = mount, key
         self._credentials = credentials
         self._renew_at: float | None = None
 
     def protect(self, key_id: bytes, key: bytes) -> str:
-        found = self._answer(
-            "ciphertext", self._client.secrets.transit.encrypt_data, plaintext=_text(key_id + key), **self._at(key_id)
-        )
-        return found
+        encrypt = self._client.secrets.transit.encrypt_data
+        return self._answer("ciphertext", encrypt, plaintext=_text(key_id + key), **self._at(key_id))
 
     def recover(self, key_id: bytes, entry: str) -> bytes:
         found = self._answer(
@@ -114,7 +111,7 @@ class Transit:
 
     def _asked(self, call: Callable[..., Any], **arguments: str) -> Any:
         """The answer to a call, signed in; signed in anew where the token has ended."""
-        fresh = self._client.token is None
+        fresh = not self._client.token
         try:
             if fresh:
                 self._sign_in()
@@ -125,13 +122,11 @@ class Transit:
                     raise
                 return call(**arguments)
         except _STRANGER:
-            self._client.token = None
+            self._client.token = ""
             raise Refused("The Transit server refuses the vault's token or role.") from None
         except _CANNOT_NOW:
             raise Unreachable("The Transit server does not answer.") from None
-        except exceptions.VaultError as error:
-            if getattr(error, "http_status", None) in _PASSING_STATUS:
-                raise Unreachable("The Transit server does not answer.") from None
+        except exceptions.VaultError:
             raise Refused(_NOT_OURS) from None
 
     def _sign_in_anew(self) -> bool:
@@ -143,13 +138,22 @@ class Transit:
 
     def _sign_in(self) -> None:
         if self._credentials.by_role:
-            self._client.token = None
-            self._client.auth.approle.login(self._credentials.role_id, self._credentials.read_secret())
-            self._renew_at = None  # it signs in again instead
+            self._sign_in_by_role()
             return
         self._client.token = self._credentials.read_token()
-        found = self._client.auth.token.lookup_self()["data"]
-        self._note_lease({"lease_duration": found.get("ttl", 0), "renewable": found.get("renewable", False)})
+        try:
+            found = self._client.auth.token.lookup_self()["data"]
+        except _STRANGER:  # a policy may forbid the question; whether the token is good, the next call says
+            self._renew_at = None
+            return
+        self._note_lease({"lease_duration": found["ttl"], "renewable": found.get("renewable", False)})
+
+    def _sign_in_by_role(self) -> None:
+        self._client.token = ""
+        try:
+            self._client.auth.approle.login(self._credentials.role_id, self._credentials.read_secret())
+        except exceptions.InvalidRequest:
+            raise Refused("The Transit server refuses the vault's role or its secret.") from None
 
     def _note_lease(self, lease: dict[str, Any]) -> None:
         seconds = lease["lease_duration"]

@@ -21,10 +21,6 @@ SERVICES = (
     "telehealth-tasks.service",
     "telehealth-clock.service",
 )
-MAKE_VAULT_KEY = (
-    "from pathlib import Path; from django.conf import settings; from vault.keyring import FileProvider; "
-    "FileProvider.create(Path(settings.VAULT_KEY_FILE))"
-)
 
 
 class Server(Box):
@@ -98,7 +94,7 @@ def _install(server: Server) -> None:
     shutil.copy(key, live / "privkey.pem")
     server.script("configure", HOST, "127.0.0.1", PGDATABASE="postgres", **server.as_superuser())
     _start_redis(server)
-    server.script("manage", "shell", "-c", MAKE_VAULT_KEY)
+    server.script("manage", "create_vault_key")
     server.run_oneshot("telehealth-migrate.service")
     said = server.script("manage", "create_operator", "tove@clinic.example", "--name", "Tove Lund", "--clinic", "Quay")
     server.link = said.strip().splitlines()[-1]

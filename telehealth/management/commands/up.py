@@ -13,7 +13,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
 from telehealth import certificate, demo
-from vault.keyring import FileProvider
+from vault import keyfile
 
 logger = logging.getLogger("telehealth")
 
@@ -37,7 +37,7 @@ class Command(BaseCommand):
 
     def _prepare(self) -> None:
         if not Path(settings.VAULT_KEY_FILE).exists():
-            FileProvider.create(Path(settings.VAULT_KEY_FILE))
+            keyfile.configured_file().create()
         call_command("migrate", verbosity=0, interactive=False)
         self._collect_static()
         demo.seed()

@@ -4,7 +4,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from vault.keyfile import VaultUnavailable, configured_file
+from vault.custody import VaultUnavailable
+from vault.keyfile import configured_file
 
 
 class Command(BaseCommand):
