@@ -30,5 +30,5 @@ class VaultUnavailableMiddleware(MiddlewareMixin):
             return None
         logger.error("vault: %s", exception)
         if isinstance(exception, CannotOpen):
-            patients.note_tamper(exception, sessions.actor(request))
+            patients.note_again(exception, sessions.actor(request))
         return render(request, "vault_unavailable.html", status=503)

@@ -149,7 +149,8 @@ else:
                 # One writer at a time, asked for at the start of a transaction: none finds the database locked midway.
                 "transaction_mode": "IMMEDIATE",
                 "timeout": 10,
-                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
+                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; "
+                "PRAGMA cache_size=-65536;",  # 64 MB: the sealed index is read all over
             },
         }
     }

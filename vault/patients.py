@@ -201,21 +201,23 @@ def erase(token: str) -> None:
 
 @contextmanager
 def noted(actor: audit.Actor, patient: Patient) -> Iterator[None]:
-    """A value that does not open is in the log, also when the transaction around it is rolled back."""
+    """A value that does not open is in the log."""
     try:
         yield
     except CannotOpen as error:
-        if transaction.get_connection().in_atomic_block:
-            error.patient = patient.id  # whoever catches it outside writes the entry: `note_tamper`
-        else:
-            audit.record("vault.tamper", actor, patient=patient.id, outcome=AuditEntry.Outcome.FAILED)
+        error.patient = patient.id
+        error.entry = _tampered(actor, patient.id)
         raise
 
 
-def note_tamper(error: CannotOpen, actor: audit.Actor) -> None:
-    """Write the entry that a rolled back transaction could not keep."""
-    if error.patient:
-        audit.record("vault.tamper", actor, patient=error.patient, outcome=AuditEntry.Outcome.FAILED)
+def note_again(error: CannotOpen, actor: audit.Actor) -> None:
+    """For whoever catches it last: write the entry again if the transaction around it was rolled back."""
+    if error.entry and error.patient and not AuditEntry.objects.filter(pk=error.entry).exists():
+        _tampered(actor, error.patient)
+
+
+def _tampered(actor: audit.Actor, patient: UUID) -> int:
+    return audit.record("vault.tamper", actor, patient=patient, outcome=AuditEntry.Outcome.FAILED).pk
 
 
 def reveal(

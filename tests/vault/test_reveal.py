@@ -8,7 +8,7 @@ from django.db import DatabaseError, connection, transaction
 from tests.cast import BY, MARIA
 from vault import audit, patients
 from vault.core.sealing import CannotOpen
-from vault.models import AuditEntry, SealedValue
+from vault.models import AuditEntry, Patient, SealedRecord
 
 
 def _entries():
@@ -16,12 +16,12 @@ def _entries():
 
 
 def test_what_was_put_in_comes_out_normalised(cast):
-    values = patients.reveal(cast.patient, ["name", "phone", "national_id"], BY, purpose="treat")
-    assert values == {"name": MARIA["name"], "phone": "+442079460142", "national_id": "QX836197Z"}
+    revealed = patients.reveal(cast.patient, ["name", "phone", "national_id"], BY, purpose="treat")
+    assert revealed.values == {"name": MARIA["name"], "phone": "+442079460142", "national_id": "QX836197Z"}
 
 
 def test_every_field_comes_back(cast):
-    assert set(patients.reveal(cast.patient, list(MARIA), BY, purpose="treat")) == set(MARIA)
+    assert set(patients.reveal(cast.patient, list(MARIA), BY, purpose="treat").values) == set(MARIA)
 
 
 def test_the_entry_says_who_what_and_why_and_never_the_value(cast):
@@ -33,10 +33,10 @@ def test_the_entry_says_who_what_and_why_and_never_the_value(cast):
 
 def test_the_entry_is_there_before_anything_is_opened(cast, monkeypatch):
     seen = []
-    unseal = patients.unseal
-    monkeypatch.setattr(patients, "unseal", lambda *a: (seen.append(_entries().count()), unseal(*a))[1])
+    read = patients.read_record
+    monkeypatch.setattr(patients, "read_record", lambda *a: (seen.append(_entries().count()), read(*a))[1])
     patients.reveal(cast.patient, ["phone", "email"], BY, purpose="contact")
-    assert seen == [1, 1]
+    assert seen == [1]
 
 
 @pytest.mark.parametrize("purpose", ["", "curiosity", "TREAT", "x" * 500])
@@ -58,7 +58,7 @@ def test_when_the_log_cannot_be_written_nothing_is_revealed(cast, monkeypatch):
 
     opened = []
     monkeypatch.setattr(AuditEntry.objects, "create", away)
-    monkeypatch.setattr(patients, "unseal", lambda *a: opened.append(a))
+    monkeypatch.setattr(patients, "read_record", lambda *a: opened.append(a))
     with pytest.raises(DatabaseError):
         patients.reveal(cast.patient, ["phone"], BY, purpose="treat")
     assert opened == []
@@ -74,27 +74,27 @@ def test_when_the_log_table_itself_refuses_nothing_is_revealed(cast):
 
 
 def test_a_value_swapped_in_the_database_does_not_open_and_is_logged(cast):
-    mine = SealedValue.objects.get(token=cast.patient.phone)
-    other = SealedValue.objects.get(token=cast.colleagues_patient.phone)
-    SealedValue.objects.filter(pk=mine.pk).update(sealed=bytes(other.sealed))
+    other = SealedRecord.objects.get(patient=cast.colleagues_patient)
+    SealedRecord.objects.filter(patient=cast.patient).update(sealed=bytes(other.sealed))
     with pytest.raises(CannotOpen):
         patients.reveal(cast.patient, ["name", "phone"], BY, purpose="treat")
     assert AuditEntry.objects.filter(action="vault.tamper", outcome="failed").count() == 1
 
 
 def test_a_token_put_in_another_field_does_not_open(cast):
-    cast.patient.national_id = cast.patient.phone
+    Patient.objects.filter(pk=cast.patient.pk).update(national_id=cast.patient.phone)
     with pytest.raises(CannotOpen):
         patients.reveal(cast.patient, ["national_id"], BY, purpose="treat")
 
 
 def test_a_token_put_in_another_record_does_not_open(cast):
-    cast.colleagues_patient.phone = cast.patient.phone
+    Patient.objects.filter(pk=cast.colleagues_patient.pk).update(phone=cast.patient.phone)
     with pytest.raises(CannotOpen):
         patients.reveal(cast.colleagues_patient, ["phone"], BY, purpose="treat")
 
 
 def test_without_its_data_key_nothing_opens(cast):
+    SealedRecord.objects.filter(patient=cast.patient).delete()
     cast.patient.data_keys.all().delete()
     with pytest.raises(CannotOpen):
         patients.reveal(cast.patient, ["phone"], BY, purpose="treat")

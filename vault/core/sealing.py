@@ -20,8 +20,9 @@ _NO_PATIENT = bytes(16)
 class CannotOpen(Exception):
     """The value does not open. One message for every cause, so the cause is no oracle."""
 
-    #: whose value it is, where the log has no entry of it yet
+    #: whose value it is, and the log's entry of it, which a transaction that is rolled back takes with it
     patient: UUID | None = None
+    entry: int | None = None
 
     def __init__(self) -> None:
         super().__init__("A protected value could not be opened.")
