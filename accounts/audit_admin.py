@@ -12,10 +12,11 @@ from django.utils.safestring import SafeString
 
 from accounts.models import User
 from accounts.role_admin import RoleAdmin
-from vault.audit import ACTIONS
+from vault.audit import ACTIONS, ERASURE_REASONS, EXPORT_REASONS
 from vault.models import AuditEntry, Patient
 from vault.patients import PURPOSES
 
+WHY = {**PURPOSES, **EXPORT_REASONS, **ERASURE_REASONS}
 LINKED = ("person", "patient", "consult", "action")
 #: the first word of an action, by what a reviewer would call it
 ABOUT = {
@@ -98,7 +99,7 @@ class AuditEntryAdmin(RoleAdmin):
     @admin.display(description="did what")
     def what(self, entry: AuditEntry) -> SafeString:
         sentence = ACTIONS.get(entry.action, entry.action)
-        why = PURPOSES.get(entry.purpose, entry.purpose)
+        why = WHY.get(entry.purpose, entry.purpose)
         return format_html("{}{}", _narrow("action", entry.action, sentence), f" ({why.lower()})" if why else "")
 
     @admin.display(description="result", ordering="outcome")

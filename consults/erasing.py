@@ -7,17 +7,12 @@ from django.utils import timezone
 
 from consults import export_facts, visit
 from consults.models import Consult
-from vault import shredding
+from vault import audit, shredding
 from vault.audit import Actor
 from vault.core.fields import KINDS
 from vault.models import AuditEntry, Patient
 
-#: Why a record is destroyed. The key is what the log keeps.
-REASONS = {
-    "request": "She asked for it",
-    "retention": "The time for keeping it is over",
-    "mistake": "It was added by mistake",
-}
+REASONS = audit.ERASURE_REASONS
 
 
 #: what an erasure leaves, and why

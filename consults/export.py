@@ -11,12 +11,7 @@ from vault import audit
 from vault.core.sealing import CannotOpen
 from vault.models import AuditEntry, Patient
 
-#: Why a record leaves the clinic. The key is what the log keeps.
-REASONS = {
-    "subject": "She asked for her data",
-    "transfer": "Another provider takes over",
-    "authority": "A court or authority asks",
-}
+REASONS = audit.EXPORT_REASONS
 
 
 @dataclass(frozen=True, slots=True)

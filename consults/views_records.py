@@ -104,5 +104,9 @@ def start(request: HttpRequest) -> HttpResponse:
         record = _patient(request, UUID(request.POST.get("patient", "")))
     except ValueError:
         raise Http404 from None
-    consult = visit.start(person(request), record, sessions.actor(request))
+    try:
+        consult = visit.start(person(request), record, sessions.actor(request))
+    except visit.NotNow as error:
+        messages.error(request, str(error))
+        return redirect("patient", record.id)
     return redirect("room", consult.id)

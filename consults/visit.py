@@ -114,6 +114,8 @@ def waiting(clinician: User) -> QuerySet[Participant]:
 
 @transaction.atomic
 def start(clinician: User, patient: Patient, by: Actor) -> Consult:
+    if patient.shredded_at:
+        raise NotNow("This record was erased. If she is your patient again, add her anew.")
     now = timezone.now()
     consult = Consult.objects.create(clinic=clinician.clinic, clinician=clinician, patient=patient, created_at=now)
     Participant.objects.create(consult=consult, role=Participant.Role.CLINICIAN, joined_at=now)

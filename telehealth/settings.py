@@ -66,12 +66,12 @@ VAULT_TRANSIT_URL = env.str("VAULT_TRANSIT_URL", "")
 VAULT_TRANSIT_MOUNT = env.str("VAULT_TRANSIT_MOUNT", "transit")
 VAULT_TRANSIT_KEY = env.str("VAULT_TRANSIT_KEY", "")
 VAULT_TRANSIT_CA = env.str("VAULT_TRANSIT_CA", "")
-#: files are named, not read: an agent may renew them while we run
+#: their files are named here, not read, as `env` would: an agent may renew them while we run
 VAULT_TRANSIT_TOKEN = os.environ.get("VAULT_TRANSIT_TOKEN", "")
-VAULT_TRANSIT_TOKEN_FILE = os.environ.get("VAULT_TRANSIT_TOKEN_FILE", "")
+VAULT_TRANSIT_TOKEN_FILE = env.str("VAULT_TRANSIT_TOKEN_FILE", "")
 VAULT_TRANSIT_ROLE_ID = env.str("VAULT_TRANSIT_ROLE_ID", "")
 VAULT_TRANSIT_SECRET_ID = os.environ.get("VAULT_TRANSIT_SECRET_ID", "")
-VAULT_TRANSIT_SECRET_ID_FILE = os.environ.get("VAULT_TRANSIT_SECRET_ID_FILE", "")
+VAULT_TRANSIT_SECRET_ID_FILE = env.str("VAULT_TRANSIT_SECRET_ID_FILE", "")
 #: the key's id, its address (ARN) or an alias; access as the AWS tools find it
 VAULT_KMS_KEY_ID = env.str("VAULT_KMS_KEY_ID", "")
 VAULT_KMS_REGION = env.str("VAULT_KMS_REGION", "")

@@ -99,7 +99,7 @@ def _put_the_first_statement_back() -> None:
 def _vault_key() -> None:
     from vault import keyfile
 
-    if not Path(settings.VAULT_KEY_FILE).exists():
+    with contextlib.suppress(FileExistsError):  # processes that share the work share the folder
         keyfile.configured_file().create()
 
 

@@ -56,6 +56,19 @@ ACTIONS = {
 }
 
 
+#: Why a whole record left the clinic, or was erased; a reviewer reads the words, the log keeps the key.
+EXPORT_REASONS = {
+    "subject": "She asked for her data",
+    "transfer": "Another provider takes over",
+    "authority": "A court or authority asks",
+}
+ERASURE_REASONS = {
+    "request": "She asked for it",
+    "retention": "The time for keeping it is over",
+    "mistake": "It was added by mistake",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Actor:
     """Who acts. A patient is known by the record's id, staff by theirs, a process by its name."""

@@ -135,7 +135,6 @@ class KeyFile:
         new.unlink(missing_ok=True)  # of one who died here; we are alone
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with open(descriptor, "w", encoding="ascii") as file:
-            os.fchmod(descriptor, 0o600)  # whatever the umask
             file.write(document.text())
             file.flush()
             os.fsync(descriptor)
@@ -166,9 +165,7 @@ def _private(info: os.stat_result, path: Path) -> Mark:
     if info.st_uid not in (os.geteuid(), 0):
         raise VaultUnavailable("The vault's key file belongs to another account. Give it to the one that runs this.")
     if stat.S_IMODE(info.st_mode) not in (0o600, 0o400):
-        raise VaultUnavailable(
-            f"The vault's key file can be read by others. Run: chmod 600 {path.name}, then start again."
-        )
+        raise VaultUnavailable(f"The vault's key file can be read by others. Run: chmod 600 {path.name}")
     return Mark(info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
 
 

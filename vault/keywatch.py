@@ -1,5 +1,6 @@
 """The key-encryption keys at run time: served from memory, and taken back when the file or its custodian is gone."""
 
+import logging
 import os
 import threading
 from time import monotonic
@@ -10,6 +11,8 @@ from django.conf import settings
 from vault.custody import Refused, Unreachable, VaultUnavailable
 from vault.keydocument import Document, KeySet, ready
 from vault.keyfile import KeyFile, Mark, configured_file
+
+logger = logging.getLogger("vault")
 
 #: until a custodian that did not answer, or said no, is asked again
 RETRY_SECONDS = 10
@@ -78,11 +81,15 @@ class Watch:
             else:
                 self.file.confirm(self._document)
         except (Refused, Unreachable) as no:
+            if self._no is None or str(no) != str(self._no):
+                logger.warning("vault keys: %s", no)
             self._no, self._ask_at = no, monotonic() + RETRY_SECONDS
             if keys is None or isinstance(no, Refused) or self._overdue():
                 raise
             self._ask_at = min(self._ask_at, self._answered + self.grace)
             return keys
+        if self._no:
+            logger.warning("vault keys: the custodian gives them again.")
         self._no, self._answered = None, monotonic()
         self._ask_at = self._answered + self.interval
         return keys

@@ -1,10 +1,13 @@
 """Where the key file is missing the answer is 503 in plain words, and where it comes back so does the vault."""
 
+from pathlib import Path
+
 import pytest
 from django.urls import reverse
 
-from tests.cast import sign_in
-from vault import keyring, keywatch
+from tests.cast import BY, sign_in
+from vault import keyring, keywatch, patients
+from vault.custody import VaultUnavailable
 
 
 @pytest.fixture
@@ -14,6 +17,15 @@ def no_key(settings, tmp_path):
     forget()
     yield
     forget()
+
+
+@pytest.fixture
+def watched(settings):
+    """The product's own key file, looked at at every use."""
+    settings.VAULT_KEY_RECHECK_SECONDS = 0
+    keywatch.forget()
+    yield Path(settings.VAULT_KEY_FILE)
+    keywatch.forget()
 
 
 def forget():
@@ -42,3 +54,28 @@ def test_without_a_key_healthz_says_so(cast, no_key, client):
     answer = client.get("/healthz")
     assert answer.status_code == 503
     assert answer.json() == {"ready": False, "missing": ["vault"]}
+
+
+def _read_name(cast):
+    return patients.reveal(cast.patient, ["name"], BY, purpose="treat").values["name"]
+
+
+def test_a_key_file_taken_away_in_mid_run_closes_a_record_that_was_open_and_opens_it_when_it_is_back(cast, watched):
+    assert _read_name(cast)
+    away = watched.rename(watched.with_name("away"))
+    try:
+        with pytest.raises(VaultUnavailable, match="missing"):
+            _read_name(cast)
+    finally:
+        away.rename(watched)
+    assert _read_name(cast)
+
+
+def test_a_key_file_that_others_can_read_in_mid_run_closes_the_vault(cast, watched, client):
+    assert client.get("/healthz").json()["ready"]
+    watched.chmod(0o644)
+    try:
+        assert client.get("/healthz").json() == {"ready": False, "missing": ["vault"]}
+    finally:
+        watched.chmod(0o600)
+    assert client.get("/healthz").json()["ready"]

@@ -1,4 +1,4 @@
-"""Keys kept by Transit and by KMS: what stands in the file, who refuses, who is only away, and for how long that is borne."""
+"""Keys kept by Transit and by KMS: what stands in the file, who refuses, who is only away and how long it is borne."""
 
 import json
 import os
@@ -180,6 +180,22 @@ def test_a_custodian_who_is_away_is_borne_for_the_grace_and_not_longer(kept, han
     kept.trouble = None
     hand.now += keywatch.RETRY_SECONDS + 1
     assert keywatch.keys().current_id == keys.current_id
+
+
+def test_trouble_and_its_end_are_each_logged_once(kept, hand, caplog):
+    keywatch.keys()
+    _away(kept)
+    for _ in range(60):
+        hand.now += 5
+        keywatch.keys()
+    kept.trouble = None
+    for _ in range(60):
+        hand.now += 5
+        keywatch.keys()
+    told = [record.getMessage() for record in caplog.records if record.name == "vault"]
+    assert len(told) == 2
+    assert "does not answer" in told[0]
+    assert "again" in told[1]
 
 
 def test_the_grace_counts_from_the_last_good_answer(kept, hand, settings):

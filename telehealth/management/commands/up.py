@@ -10,10 +10,11 @@ from typing import Any
 from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from telehealth import certificate, demo
 from vault import keyfile
+from vault.custody import VaultUnavailable
 
 logger = logging.getLogger("telehealth")
 
@@ -37,10 +38,16 @@ class Command(BaseCommand):
 
     def _prepare(self) -> None:
         if not Path(settings.VAULT_KEY_FILE).exists():
-            keyfile.configured_file().create()
+            self._create_vault_key()
         call_command("migrate", verbosity=0, interactive=False)
         self._collect_static()
         demo.seed()
+
+    def _create_vault_key(self) -> None:
+        try:
+            keyfile.configured_file().create()
+        except VaultUnavailable as error:
+            raise CommandError(str(error)) from None
 
     def _collect_static(self) -> None:
         """Collect only when a file changed: a second start takes seconds."""
