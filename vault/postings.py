@@ -5,8 +5,7 @@ in the row's `layout`, and the search reads again.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from uuid import UUID
 
 from django.db import connection
@@ -20,6 +19,9 @@ from vault.rows import delete_many, put_many
 
 #: blocks asked for in one statement
 MOST_LABELS = 500
+
+#: leaves of the shortest list looked at together, at most
+WINDOW = 32
 
 Block = Leaf | Directory
 
@@ -167,26 +169,20 @@ def _merged(leaf: Leaf, added: set[Entry], removed: set[Entry]) -> list[Entry] |
 class Lists:
     """The patients whom any of several terms lists, in the order of names, loaded leaf by leaf as needed."""
 
-    def __init__(self, index: Index, terms: Iterable[tuple[Term, bytes]], roots: Mapping[bytes, Block]) -> None:
-        self._index = index
+    def __init__(self, reader: "Reader", terms: Iterable[Term]) -> None:
+        self._reader = reader
         self._leaves: list[Leaf] = []
         self._long: list[tuple[Term, Directory]] = []
-        for term, root in terms:
-            block = roots.get(root)
+        for term, block in reader.roots(terms):
             if isinstance(block, Leaf):
                 self._leaves.append(block)
-            elif block is not None:
+            else:
                 self._long.append((term, block))
-        self._loaded: dict[tuple[Term, int], Leaf] = {}
 
     @property
     def size(self) -> int:
         """About how many entries; never too few."""
         return sum(map(len, self._leaves)) + sum(len(directory.blocks) for _, directory in self._long) * LEAF_MOST
-
-    @property
-    def is_long(self) -> bool:
-        return bool(self._long)
 
     def windows(self) -> Iterator[tuple[int, int]]:
         """The range of sort keys in pieces [low, high), each with twice the leaves of the one before."""
@@ -194,68 +190,95 @@ class Lists:
         low, at, step = 0, 1, 2
         while at < len(bounds):
             yield low, bounds[at]
-            low, at, step = bounds[at], at + step, step * 2
+            low, at, step = bounds[at], at + step, min(step * 2, WINDOW)
         yield low, 1 << 64
 
-    def between(self, low: int, high: int) -> list[Entry]:
-        """The entries with low <= sort key < high, in order."""
+    def between(self, low: int, high: int, year: int | None) -> list[Entry]:
+        """The entries with low <= sort key < high, in order; of one year of birth (less 1900), if given."""
         wanted: list[tuple[Term, int]] = []
         for term, directory in self._long:
             first, last = directory.position((low, -1)), bisect_left(directory.lowest, (high, 0))
             wanted += [(term, block) for block in directory.blocks[first:last]]
         found: set[Entry] = set()
-        for leaf in [*self._leaves, *self._load(wanted)]:
+        for leaf in [*self._leaves, *self._reader.leaves(wanted)]:
             start, end = bisect_left(leaf.keys, low), bisect_left(leaf.keys, high)
-            found.update(map(Entry, leaf.keys[start:end], leaf.numbers[start:end], leaf.years[start:end]))
+            if year is None:
+                found.update(map(Entry, leaf.keys[start:end], leaf.numbers[start:end], leaf.years[start:end]))
+            else:
+                found.update(leaf.of_year(year, start, end))
         return sorted(found)
 
     def among(self, candidates: list[Entry]) -> list[Entry]:
-        """The candidates that are listed here too."""
+        """The candidates, which are in order, that are listed here too."""
         numbers: set[int] = set()
         for leaf in self._leaves:
             numbers.update(leaf.numbers)
-        wanted = {
-            (term, directory.blocks[directory.position(one)])
-            for term, directory in self._long
-            for one in {candidate[:2] for candidate in candidates}
-        }
-        for leaf in self._load(list(wanted)):
+        wanted = [(term, block) for term, directory in self._long for block in _holding(directory, candidates)]
+        for leaf in self._reader.leaves(wanted):
             numbers.update(leaf.numbers)
         return [candidate for candidate in candidates if candidate.number in numbers]
 
-    def _load(self, leaves: list[tuple[Term, int]]) -> list[Leaf]:
-        missing = {self._index.blocks.label(*one[0], one[1]): one for one in leaves if one not in self._loaded}
-        for name, block in fetch(self._index, missing).items():
+
+def _holding(directory: Directory, candidates: list[Entry]) -> Iterator[int]:
+    """The blocks of a directory whose range has a candidate in it. Both are in order, so each range is one look."""
+    position = directory.position(candidates[0][:2])
+    last = directory.position(candidates[-1][:2])
+    at = 0
+    while position <= last:
+        yield directory.blocks[position]
+        if position == last:
+            return
+        at = bisect_left(candidates, (*directory.lowest[position + 1], -1), at)
+        position = directory.position(candidates[at][:2])
+
+
+class Reader:
+    """Reads one clinic's lists for one search; what was opened once is kept for its other passes."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        self._roots: dict[Term, Block | None] = {}
+        self._leaves: dict[tuple[Term, int], Leaf] = {}
+        #: whether lists of more than one block were read, which may have been laid out anew meanwhile
+        self.long = False
+
+    def matching(self, groups: Iterable[Iterable[Term]], *, year: int | None, most: int) -> list[Entry]:
+        """The first `most` entries, in order, that are listed under some term of every group."""
+        lists = sorted((Lists(self, group) for group in groups), key=lambda one: one.size)
+        found: list[Entry] = []
+        if not lists[0].size:
+            return found
+        born = None if year is None else year - 1900
+        for low, high in lists[0].windows():
+            hits = lists[0].between(low, high, born)
+            for other in lists[1:]:
+                hits = other.among(hits) if hits else hits
+            found += hits
+            if len(found) >= most:
+                break
+        return found[:most]
+
+    def roots(self, terms: Iterable[Term]) -> Iterator[tuple[Term, Block]]:
+        """The terms that have a list, with its first block."""
+        wanted = list(terms)
+        labels = {self._index.blocks.label(*term): term for term in wanted if term not in self._roots}
+        blocks = fetch(self._index, labels)
+        for name, term in labels.items():
+            self._roots[term] = blocks.get(name)
+        for term in wanted:
+            block = self._roots[term]
+            if block is not None:
+                self.long = self.long or isinstance(block, Directory)
+                yield term, block
+
+    def leaves(self, wanted: list[tuple[Term, int]]) -> list[Leaf]:
+        """Leaves below directories; one that is gone was laid out anew, and the search will read again."""
+        labels = {self._index.blocks.label(*one[0], one[1]): one for one in wanted if one not in self._leaves}
+        for name, block in fetch(self._index, labels).items():
             if not isinstance(block, Leaf):
                 raise CannotOpen
-            self._loaded[missing[name]] = block
-        return [self._loaded[one] for one in leaves if one in self._loaded]
-
-
-@dataclass(frozen=True, slots=True)
-class Matches:
-    """Entries in order; `long`: lists of more than one block were read, which may have been laid out anew meanwhile."""
-
-    entries: list[Entry]
-    long: bool
-
-
-def matching(index: Index, groups: list[set[Term]], *, year: int | None, most: int) -> Matches:
-    """The first `most` entries, in order, that are listed under some term of every group."""
-    named = [[(term, index.blocks.label(*term)) for term in group] for group in groups]
-    roots = fetch(index, {root for group in named for _, root in group})
-    lists = sorted((Lists(index, group, roots) for group in named), key=lambda one: one.size)
-    found: list[Entry] = []
-    for low, high in lists[0].windows():
-        hits = lists[0].between(low, high)
-        if year is not None:
-            hits = [hit for hit in hits if hit.year == year - 1900]
-        for other in lists[1:]:
-            hits = other.among(hits) if hits else hits
-        found += hits
-        if len(found) >= most:
-            break
-    return Matches(found[:most], any(one.is_long for one in lists))
+            self._leaves[labels[name]] = block
+        return [self._leaves[one] for one in wanted if one in self._leaves]
 
 
 def remove_everywhere(index: Index, unwanted: Callable[[Entry], bool]) -> None:

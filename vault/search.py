@@ -1,6 +1,6 @@
 """Finding patients without opening their records: by digest, or in the sealed index, sorted by name (FORMAT.md)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -10,7 +10,7 @@ from django.conf import settings
 from vault import audit, postings
 from vault.core.blocks import Entry
 from vault.core.sealing import CannotOpen
-from vault.core.terms import Question, questions, sort_key, terms
+from vault.core.terms import Question, Term, Word, questions, sort_key, terms
 from vault.keyring import Index, indexes
 from vault.models import AuditEntry, ClinicIndex, Patient
 from vault.records import read_record
@@ -79,14 +79,23 @@ def _layout(clinic: UUID) -> int | None:
 
 def _by_name(index: Index, asked: Question, limit: int) -> tuple[list[Entry], list[Entry], bool]:
     """What matches, what nearly does, and whether lists of more than one block were read."""
-    exact = postings.matching(index, [set(w.terms) for w in asked.words], year=asked.year, most=limit + 1)
-    known = set(exact.entries)
-    if len(known) >= limit or not any(w.similar for w in asked.words):
-        return exact.entries, [], exact.long
-    wider = [set(w.terms | w.similar) for w in asked.words]
-    near = postings.matching(index, wider, year=asked.year, most=limit + len(known))
-    similar = [entry for entry in near.entries if entry not in known]
-    return exact.entries, similar[: limit - len(known)], exact.long or near.long
+    reader = postings.Reader(index)
+    exact = reader.matching([word.terms for word in asked.words], year=asked.year, most=limit + 1)
+    wanted = limit - len(exact)
+    known, similar = set(exact), set[Entry]()
+    if wanted > 0:
+        for groups in _nearly(asked.words):
+            similar.update(reader.matching(groups, year=asked.year, most=limit))
+    return exact, sorted(similar - known)[: max(wanted, 0)], reader.long
+
+
+def _nearly(words: Sequence[Word]) -> Iterator[list[frozenset[Term]]]:
+    """What to look for when few match: one typo in one of the words, or every word by its sound."""
+    for at, word in enumerate(words):
+        if word.typos:
+            yield [other.terms if at != other_at else word.typos for other_at, other in enumerate(words)]
+    if any(word.sounds for word in words):
+        yield [word.terms | word.sounds for word in words]
 
 
 def _in_order(clinic: UUID, entries: list[Entry]) -> list[Patient]:
@@ -127,7 +136,9 @@ def _column(clinic: UUID, index: str, text: str, live: list[Index]) -> tuple[str
     return f"{index}_digest IN ({marks})", [one.digests.digest(index, text) for one in live]
 
 
-_SELECT = f"SELECT {', '.join(str(f.column) for f in Patient._meta.concrete_fields)} FROM vault_patient"  # noqa: S608
+#: what a list shows; the other columns are read when asked for
+_COLUMNS = ("id", "clinic_id", "record_number", "masks", "number")
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM vault_patient"  # noqa: S608
 
 
 def _patients(where: str, values: list[Any]) -> list[Patient]:

@@ -22,6 +22,10 @@ class Answer(Exception):
         self.status, self.body = status, body
 
 
+class Silence(Exception):
+    """Ends the handling of a call without one."""
+
+
 class Fake:
     """A server in a thread of its own."""
 
@@ -41,6 +45,9 @@ class Fake:
                     status, answer = 200, fake.answer(self)
                 except Answer as given:
                     status, answer = given.status, given.body
+                except Silence:
+                    self.close_connection = True
+                    return
                 data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", fake.content_type)
@@ -61,6 +68,7 @@ class Fake:
     def hang(self):
         """Say nothing for longer than anybody waits."""
         self.done.wait(20)
+        raise Silence
 
     def stop(self):
         self.done.set()

@@ -6,7 +6,7 @@ import struct
 import sys
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 from uuid import UUID
 
@@ -44,6 +44,13 @@ class Leaf:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def of_year(self, year: int, start: int, end: int) -> Iterator[Entry]:
+        """The entries of one year of birth between two places. Few are, so the column of years is searched first."""
+        at = self.years.find(year, start, end)
+        while at >= 0:
+            yield Entry(self.keys[at], self.numbers[at], year)
+            at = self.years.find(year, at + 1, end)
 
     def entries(self) -> list[Entry]:
         return list(map(Entry, self.keys, self.numbers, self.years))

@@ -71,10 +71,11 @@ def near(word: str) -> set[str]:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One thing asked for: a patient matches by any of `terms`; `similar` are tried when few match so."""
+    """One thing asked for: a patient matches by any of `terms`; the others are tried when few match so."""
 
     terms: frozenset[Term]
-    similar: frozenset[Term] = frozenset()
+    typos: frozenset[Term] = frozenset()
+    sounds: frozenset[Term] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,5 +151,8 @@ def _one(word: str, region: str) -> list[Question]:
 
 
 def _name(word: str) -> Word:
-    similar = {("name_prefix", w) for w in near(word)} | {("name_sound", code) for code in _sounds(word)}
-    return Word(frozenset({("name_prefix", word[:LONGEST_PREFIX])}), frozenset(similar))
+    return Word(
+        terms=frozenset({("name_prefix", word[:LONGEST_PREFIX])}),
+        typos=frozenset(("name_prefix", near_word) for near_word in near(word)),
+        sounds=frozenset(("name_sound", code) for code in _sounds(word)),
+    )
