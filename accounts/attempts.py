@@ -18,8 +18,8 @@ def _digest(kind: str, subject: str) -> str:
     return salted_hmac("accounts.attempts", f"{kind}\0{subject}", algorithm="sha256").hexdigest()
 
 
-def allowed(kind: str, subject: str, *, limit: int = LIMIT) -> bool:
-    """Count one attempt and say whether it may be judged.
+def allowed(kind: str, subject: str, *, limit: int = LIMIT, cost: int = 1, window: timedelta = WINDOW) -> bool:
+    """Count one attempt (or `cost` of them) and say whether it may be judged.
 
     Refused attempts do not prolong the window, so the rightful person waits 15 minutes at most.
     """
@@ -27,11 +27,11 @@ def allowed(kind: str, subject: str, *, limit: int = LIMIT) -> bool:
     key = _digest(kind, subject)
     with transaction.atomic():
         row, _ = Attempts.objects.select_for_update().get_or_create(subject=key, defaults={"window_started_at": now})
-        if row.window_started_at <= now - WINDOW:
+        if row.window_started_at <= now - window:
             row.window_started_at, row.count = now, 0
-        if row.count >= limit:
+        if row.count + cost > limit:
             return False
-        row.count += 1
+        row.count += cost
         row.save()
     return True
 

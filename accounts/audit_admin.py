@@ -26,6 +26,7 @@ ABOUT = {
     "invites": ("Invites and identity", ("invite", "identity")),
     "signin": ("Sign-in", ("signin", "signout")),
     "accounts": ("Accounts", ("account",)),
+    "reviews": ("Reviews", ("review",)),
     "refusals": ("Refusals", ("access",)),
     "admin": ("Looks at evidence", ("admin",)),
 }

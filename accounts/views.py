@@ -28,7 +28,8 @@ def _next(request: HttpRequest) -> str:
 
 
 def home_of(user: User) -> str:
-    return reverse("dashboard") if user.role == User.Role.CLINICIAN else reverse("admin:index")
+    homes = {User.Role.CLINICIAN: "dashboard", User.Role.PRIVACY_OFFICER: "review"}
+    return reverse(homes.get(User.Role(user.role), "admin:index"))
 
 
 @require_http_methods(["GET", "POST"])

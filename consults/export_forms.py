@@ -1,20 +1,7 @@
 from django import forms
 
 from consults import erasing, export
-
-
-class ConfirmedForm(forms.Form):
-    """A form for an act that needs a fresh second factor: it asks for the code itself, so nothing typed is lost."""
-
-    code = forms.CharField(
-        label="One-time code",
-        help_text="The current code from your authenticator app.",
-        required=False,
-        max_length=48,
-        widget=forms.TextInput(
-            attrs={"autocomplete": "one-time-code", "spellcheck": "false", "autocapitalize": "none"}
-        ),
-    )
+from consults.confirming import ConfirmedForm
 
 
 class ExportForm(ConfirmedForm):

@@ -3,8 +3,10 @@ from typing import Any
 
 from django import forms
 
+from consults.confirming import ConfirmedForm
+from consults.models import Concern
 from vault.core.fields import KINDS
-from vault.patients import PURPOSES
+from vault.patients import NEEDED, PURPOSES
 
 
 class PatientForm(forms.Form):
@@ -37,10 +39,62 @@ class IdentityForm(forms.Form):
     )
 
 
-class RevealForm(forms.Form):
+class ChangeForm(ConfirmedForm):
+    """Corrections: what is left empty stays, what is ticked goes."""
+
+    name = forms.CharField(required=False, max_length=120)
+    birth_date = forms.DateField(label="Date of birth", required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    phone = forms.CharField(required=False, max_length=40, widget=forms.TextInput(attrs={"type": "tel"}))
+    email = forms.EmailField(label="E-mail", required=False)
+    national_id = forms.CharField(label="National id", required=False, max_length=40)
+    address = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 2}), max_length=1000)
+    notes = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 3}), max_length=8000)
+    remove = forms.MultipleChoiceField(
+        required=False, choices=[(f, k.label) for f, k in KINDS.items() if f not in NEEDED]
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            field.widget.attrs.setdefault("autocomplete", "off")
+
+    def values(self) -> dict[str, str]:
+        typed = {f: str(self.cleaned_data[f]) for f in KINDS if self.cleaned_data.get(f)}
+        return {**dict.fromkeys(self.cleaned_data["remove"], ""), **typed}
+
+
+class EmergencyForm(ConfirmedForm):
+    reason = forms.CharField(
+        label="Why can it not wait?",
+        help_text="Your privacy officer reads this. At least ten letters.",
+        max_length=1000,
+        widget=forms.Textarea(attrs={"rows": 3, "autocomplete": "off"}),
+        error_messages={"required": "Say in a few words why it cannot wait."},
+    )
+
+
+class SignForm(forms.Form):
+    """A review signed off."""
+
+    finding = forms.ChoiceField(choices=Concern.Finding.choices, error_messages={"required": "Choose what you found."})
+    note = forms.CharField(
+        label="Note",
+        help_text="Sealed with the record. Name nobody who does not belong here.",
+        required=False,
+        max_length=4000,
+        widget=forms.Textarea(attrs={"rows": 3, "autocomplete": "off"}),
+    )
+
+
+class DecoyForm(ConfirmedForm, PatientForm):
+    """A patient, or a made-up one: nobody has a reason to read her."""
+
+    decoy = forms.BooleanField(label="She is made up: tell me when somebody reads her", required=False, initial=True)
+
+
+class RevealForm(ConfirmedForm):
     fields = forms.MultipleChoiceField(choices=[(f, k.label) for f, k in KINDS.items()])  # type: ignore[assignment]
     purpose = forms.ChoiceField(choices=list(PURPOSES.items()))
-    code = forms.CharField(required=False, max_length=48)
 
 
 class NoteForm(forms.Form):
@@ -62,10 +116,10 @@ class ConsentForm(forms.Form):
     recording = forms.IntegerField(required=False)
 
 
-def first_error(form: forms.BaseForm) -> str:
-    """One sentence for a page that shows one."""
+def first_error(form: forms.BaseForm, *, named: bool = True) -> str:
+    """One sentence for a page that shows one; `named`: which field it is about comes first."""
     errors = json.loads(form.errors.as_json())
     for field, found in errors.items():
-        label = form.fields[field].label if field in form.fields else ""
+        label = form.fields[field].label if named and field in form.fields else ""
         return f"{label}: {found[0]['message']}" if label else str(found[0]["message"])
     return "Check what you typed and try again."

@@ -195,6 +195,51 @@ class Note(models.Model):
         return f"note of {self.created_at:%Y-%m-%d %H:%M}"
 
 
+class Concern(models.Model):
+    """Something a privacy officer must look at: access taken in an emergency, or a decoy that was read.
+
+    It says whom it is about like any log entry does; that she is a decoy it says only after somebody read her.
+    """
+
+    class Kind(models.TextChoices):
+        BREAK_GLASS = "break_glass", "Emergency access"
+        DECOY = "decoy", "A decoy was read"
+
+    class Finding(models.TextChoices):
+        JUSTIFIED = "justified", "Justified"
+        NOT_JUSTIFIED = "not_justified", "Not justified"
+        FOLLOW_UP = "follow_up", "Needs a follow-up"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    kind = models.CharField(max_length=12, choices=Kind.choices)
+    clinic = models.ForeignKey(Clinic, on_delete=models.PROTECT)
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="concerns")
+    patient = models.ForeignKey(Patient, on_delete=models.PROTECT, related_name="concerns")
+    #: why the glass was broken, sealed
+    reason = TokenField()
+    at = models.DateTimeField()
+    #: how long emergency access stands
+    until = models.DateTimeField(null=True)
+    #: when the officers were told by e-mail
+    told_at = models.DateTimeField(null=True)
+    failures = models.PositiveSmallIntegerField(default=0)
+    reviewed_at = models.DateTimeField(null=True)
+    reviewer = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="reviewed_concerns"
+    )
+    finding = models.CharField(max_length=14, choices=Finding.choices, blank=True)
+    note = TokenField()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["clinic", "reviewed_at", "-at"], name="concerns_to_review"),
+            models.Index(fields=["person", "patient", "-until"], name="standing_emergencies"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}, {self.at:%Y-%m-%d %H:%M}"
+
+
 class QualitySample(models.Model):
     """How the call went for one participant over two seconds, as her browser measured it (W3C webrtc-stats)."""
 

@@ -2,17 +2,18 @@
 
 import logging
 from typing import Any
+from uuid import UUID
 
 from celery import shared_task
 from django.core.management import call_command
 from kombu.exceptions import OperationalError
 
-from consults import mail
+from consults import concerns, mail
 
 logger = logging.getLogger(__name__)
 
 
-def enqueue(task: Any, row_id: int) -> None:
+def enqueue(task: Any, row_id: int | str) -> None:
     """Hand a row to Celery. When the broker is away the row waits for `sweep`; the person who asked does not."""
     try:
         task.delay(row_id)
@@ -26,6 +27,11 @@ def send_invitation(mail_id: int) -> None:
 
 
 @shared_task
+def tell_officers(concern_id: str) -> None:
+    concerns.tell(UUID(concern_id))
+
+
+@shared_task
 def sweep() -> None:
     """Take up what got lost: a broker that died has no memory, the database has."""
     for mail_id in mail.unsent():
@@ -33,6 +39,11 @@ def sweep() -> None:
             mail.send(mail_id)
         except Exception as error:  # one letter that cannot be made must not hold up all others
             logger.error("an invite could not be sent: %s", type(error).__name__)
+    for concern_id in concerns.untold():
+        try:
+            concerns.tell(concern_id)
+        except Exception as error:
+            logger.error("a privacy officer could not be told: %s", type(error).__name__)
 
 
 @shared_task

@@ -4,6 +4,7 @@ from consults import views_day as day
 from consults import views_export as export
 from consults import views_patient as patient
 from consults import views_records as records
+from consults import views_review as review
 from consults import views_room as room
 
 urlpatterns = [
@@ -13,6 +14,13 @@ urlpatterns = [
     path("patients/new/", records.patient_new, name="patient-new"),
     path("patients/<uuid:patient_id>/", records.patient, name="patient"),
     path("patients/<uuid:patient_id>/reveal/", records.reveal, name="reveal"),
+    path("patients/<uuid:patient_id>/emergency/", records.emergency, name="emergency"),
+    path("patients/<uuid:patient_id>/change/", records.change, name="change"),
+    path("review/", review.review, name="review"),
+    path("review/patients/search/", review.review_search, name="review-search"),
+    path("review/patients/<uuid:patient_id>/", review.review_patient, name="review-patient"),
+    path("review/decoys/new/", review.review_decoy, name="review-decoy"),
+    path("review/<uuid:concern_id>/", review.review_one, name="review-one"),
     path("patients/<uuid:patient_id>/export/", export.export_record, name="export"),
     path("patients/<uuid:patient_id>/erase/", export.erase, name="erase"),
     path("patients/<uuid:patient_id>/erased/", export.erasure, name="erasure"),

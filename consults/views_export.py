@@ -6,11 +6,12 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
-from accounts import attempts, sessions, signin
+from accounts import attempts, sessions
 from accounts.access import denied, person, requires
 from accounts.models import User
 from consults import certificate_pdf, erasing, export
-from consults.export_forms import ConfirmedForm, EraseForm, ExportForm
+from consults.confirming import ConfirmedForm, confirmed
+from consults.export_forms import EraseForm, ExportForm
 from consults.typesetting import CannotSet
 from vault import audit
 from vault import patients as vault_patients
@@ -31,29 +32,12 @@ def _patient(request: HttpRequest, patient_id: UUID) -> Patient:
         raise Http404 from None
 
 
-def _confirmed(request: HttpRequest, form: ConfirmedForm) -> bool:
-    """A second factor younger than the limit, or a right code typed just now."""
-    if sessions.confirmed_recently(request.session):
-        return True
-    try:
-        right = signin.judge(request, person(request), form.cleaned_data["code"], action="signin.stepup")
-    except signin.Throttled:
-        form.add_error(None, "Too many tries. Wait 15 minutes, then try again.")
-        return False
-    if not right:
-        form.add_error("code", "Type the current code from your authenticator app.")
-        return False
-    sessions.confirm(request)
-    audit.record("signin.stepup", sessions.actor(request))
-    return True
-
-
 @officer
 @require_http_methods(["GET", "POST"])
 def export_record(request: HttpRequest, patient_id: UUID) -> HttpResponse:
     patient = _patient(request, patient_id)
     form = ExportForm(request.POST or None)
-    if request.method == "POST" and form.is_valid() and _confirmed(request, form):
+    if request.method == "POST" and form.is_valid() and confirmed(request, form):
         try:
             return _file(request, patient, form)
         except export.NotExported as error:
@@ -95,7 +79,7 @@ def erase(request: HttpRequest, patient_id: UUID) -> HttpResponse:
     if patient.shredded_at is not None:
         return redirect("erasure", patient.id)
     form = EraseForm(request.POST or None)
-    if request.method == "POST" and form.is_valid() and _confirmed(request, form):
+    if request.method == "POST" and form.is_valid() and confirmed(request, form):
         by, typed = sessions.actor(request), form.cleaned_data
         try:
             erasing.erase(patient, by, reason=typed["reason"], typed_number=typed["record_number"])

@@ -235,5 +235,9 @@ def of_clinician(clinician: User, consult_id: UUID) -> Consult:
 
 
 def knows(clinician: User, patient: Patient) -> bool:
-    """Whether the clinician has or had a consult with this patient."""
-    return Consult.objects.filter(Q(clinician=clinician), patient=patient).exists()
+    """Whether the clinician has an open consult with this patient, or had one in which she took part.
+
+    A consult that was started and ended without her makes nobody her clinician.
+    """
+    took_part = Q(participants__role=Participant.Role.PATIENT, participants__identity_confirmed_at__isnull=False)
+    return Consult.objects.filter(Q(ended_at=None) | took_part, clinician=clinician, patient=patient).exists()

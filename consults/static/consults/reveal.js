@@ -68,6 +68,10 @@ class Shown {
     this.timer = 0;
     // A page kept by the browser for the back button must not keep values.
     window.addEventListener("pagehide", () => this.hide());
+    // Nor must a screen that somebody left show them.
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) this.hide();
+    });
   }
 
   /**

@@ -77,6 +77,6 @@ export function bindSearch() {
 
   /** @param {HTMLElement} row */
   function focusIn(row) {
-    find("button", HTMLButtonElement, row).focus();
+    find("button, a", HTMLElement, row).focus();
   }
 }
