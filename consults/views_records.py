@@ -125,8 +125,7 @@ def change(request: HttpRequest, patient_id: UUID) -> HttpResponse:
     record = _patient(request, patient_id)
     if not reading.may_read(person(request), record):
         denied(request, request.path)
-        messages.error(request, "You have no visit with this patient, so you cannot correct the record.")
-        return redirect("patient", record.id)
+        raise Http404
     form = ChangeForm(request.POST or None)
     if request.method == "POST" and form.is_valid() and confirmed(request, form):
         try:

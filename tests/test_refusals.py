@@ -14,9 +14,10 @@ from django.db import connection
 from django.urls import reverse
 
 from accounts.models import Clinic, User
-from consults import consent, seats, voice
-from tests.cast import MARIA, Browser, bring_to, person, sign_in, type_password
+from consults import concerns, consent, seats, voice
+from tests.cast import BY, MARIA, Browser, bring_to, person, sign_in, type_password
 from tests.urls import every_route, fill_in
+from vault import patients
 from vault.models import AuditEntry
 
 METHODS = ("get", "head", "post", "put", "patch", "delete", "options")
@@ -143,6 +144,8 @@ class Scene:
         self.recording = voice.keep(tested.seat, b"OggS", seconds=2)
         self.visit = tested
         _wait(tested, self.recording)
+        other = patients.create(cast.clinic.id, {"name": "Third Person", "birth_date": "1990-01-01"}, BY)
+        self.concern = concerns.break_glass(cast.colleague, other, "Collapsed on the phone", BY)
         self.others_visit = bring_to("waiting", cast.colleague, cast.colleagues_patient)
         self.browsers = {name: sign_in(user) for name, user in cast.staff.items()}
         self.browsers |= {
@@ -172,6 +175,7 @@ class Scene:
             "consult_id": self.visit.consult.id,
             "patient_id": self.cast.patient.id,
             "recording_id": self.recording.pk,
+            "concern_id": self.concern.pk,
             "object_id": next((row.pk for part, row in self._objects.items() if part in route), 1),
         }
         return fill_in(route, **{**ids, **other})
@@ -309,7 +313,7 @@ OBJECTS = sorted((n, r) for n, r in ROUTES if "_id>" in r and not n.startswith("
 
 @pytest.mark.parametrize("who", STRANGERS)
 def test_forbidden_looks_like_missing(scene, who):
-    missing = dict.fromkeys(("consult_id", "patient_id"), "11111111-1111-4111-8111-111111111111")
+    missing = dict.fromkeys(("consult_id", "patient_id", "concern_id"), "11111111-1111-4111-8111-111111111111")
     told_apart = [
         (name, method)
         for name, route in OBJECTS

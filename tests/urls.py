@@ -13,6 +13,7 @@ SAMPLES = {
     "consult_id": "00000000-0000-4000-8000-000000000000",
     "patient_id": "00000000-0000-4000-8000-000000000000",
     "recording_id": "1",
+    "concern_id": "11111111-1111-4111-8111-111111111111",
     "object_id": "1",
     "content_type_id": "1",
     "app_label": "consults",

@@ -41,7 +41,7 @@ def test_an_email_may_be_typed_in_any_case(cast, email):
 
 
 @pytest.mark.parametrize(
-    ("who", "home"), [("clinician", "/"), ("officer", "/admin/"), ("operator", "/admin/"), ("outsider", "/")]
+    ("who", "home"), [("clinician", "/"), ("officer", "/review/"), ("operator", "/admin/"), ("outsider", "/")]
 )
 def test_everybody_comes_to_their_own_first_page(cast, who, home):
     user = getattr(cast, who)

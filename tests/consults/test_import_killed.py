@@ -121,8 +121,8 @@ def _survives_kills(product, path):
     try:
         for _ in range(KILLS):
             killed = product.start(KILLED.format(seconds=chance.uniform(0.02, 0.25)) + IMPORT.format(file=str(path)))
-            killed.communicate(timeout=120)
-            assert killed.returncode == -signal.SIGKILL, "it was done before it could be killed: give it more rows"
+            _, error = killed.communicate(timeout=120)
+            assert killed.returncode == -signal.SIGKILL, f"it was not killed: {error[-2000:]}"
         product.run(IMPORT.format(file=str(path)))
         assert writer.poll() is None, "nobody added patients beside it to the end"
     finally:

@@ -7,7 +7,7 @@ from tests.cast import PASSWORD, Browser, is_signed_in, sign_in
 from vault.models import AuditEntry
 
 
-@pytest.mark.parametrize(("who", "home"), [("operator", "/admin/"), ("officer", "/admin/"), ("clinician", "/")])
+@pytest.mark.parametrize(("who", "home"), [("operator", "/admin/"), ("officer", "/review/"), ("clinician", "/")])
 def test_the_admins_sign_in_leads_everybody_home(cast, who, home):
     assert sign_in(getattr(cast, who)).get("/admin/login/").headers["Location"] == home
 
