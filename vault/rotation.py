@@ -61,7 +61,9 @@ def rewrap(*, batch: int = BATCH) -> Iterator[int]:
         ]
         last = rows[-1][0]
         # A key that was replaced or destroyed meanwhile is no longer what it was, and is left alone.
-        yield change_many(DataKey, "id", "wrapped", changes, was=True)
+        with transaction.atomic():
+            moved_now = change_many(DataKey, "id", "wrapped", changes, was=True)
+        yield moved_now
 
 
 def _data_keys_after(last: int, batch: int) -> list[tuple[Any, ...]]:
