@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -23,6 +23,9 @@ from vault.patients import entry_of
 from vault.records import TOKENS, masks_of
 from vault.rows import add_many, new_ids, read, stored, stream
 
+#: the sealed index, and the fields that have digests
+INDEXED = ("name", *DIGESTED)
+
 
 @dataclass(frozen=True, slots=True)
 class NewRecord:
@@ -34,7 +37,6 @@ class NewRecord:
 
 _PATIENT = (
     *("id", "clinic_id", "record_number", "masks", "number", "created_at"),
-    *(f"{field}_digest" for field in DIGESTED),
     *TOKENS,
 )
 
@@ -43,14 +45,19 @@ _as_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @transaction.atomic
-def create_many(clinic: UUID, rows: Sequence[NewRecord], actor: audit.Actor, *, listed: bool = True) -> list[UUID]:
-    """Add patients, one entry in the log for all. Their ids, in order. `listed=False` leaves the sealed index out."""
+def create_many(
+    clinic: UUID, rows: Sequence[NewRecord], actor: audit.Actor, *, indexed: Collection[str] = INDEXED
+) -> list[UUID]:
+    """Add patients, one entry in the log for all. Their ids, in order.
+
+    `indexed`: what they can be found by at once; `rotation.list_all` makes up for what was left out.
+    """
     clinic_row = postings.locked(clinic)
     live = indexes(clinic)
     first = clinic_row.last_number + 1
     clinic_row.last_number += len(rows)
-    ids = _add_rows(clinic, rows, first, live[0])
-    for index in live if listed else ():
+    ids = _add_rows(clinic, rows, first, live[0], [field for field in DIGESTED if field in indexed])
+    for index in live if "name" in indexed else ():
         writing = postings.Writing(clinic_row, index)
         for number, row in enumerate(rows, first):
             writing.add(terms(row.values["name"], row.values["birth_date"]), entry_of(number, row.values))
@@ -60,7 +67,7 @@ def create_many(clinic: UUID, rows: Sequence[NewRecord], actor: audit.Actor, *, 
     return ids
 
 
-def _add_rows(clinic: UUID, rows: Sequence[NewRecord], first: int, index: Index) -> list[UUID]:
+def _add_rows(clinic: UUID, rows: Sequence[NewRecord], first: int, index: Index, digested: list[str]) -> list[UUID]:
     """The rows of patients, keys and records, made side by side: this is where an import spends its time."""
     keyset, now, digest = keys(), timezone.now(), index.digests.digest
     native = connection.features.has_native_uuid_field  # asked once: the proxy is slow
@@ -76,12 +83,12 @@ def _add_rows(clinic: UUID, rows: Sequence[NewRecord], first: int, index: Index)
         tokens = new_tokens(values)
         bound = [tokens.get(field, "") for field in TOKENS]
         sealed = RecordSealer(key).seal(Record(values), associated_data(clinic, patient, 1, 1, bound))
-        digests = [digest(f, digest_text(values[f])) if f in values else None for f in DIGESTED]
+        digests = [digest(f, digest_text(values[f])) if f in values else None for f in digested]
         masks = _as_json(masks_of(values))
-        patients.append((own_id, clinic_id, row.record_number, masks, number, at, *digests, *bound))
+        patients.append((own_id, clinic_id, row.record_number, masks, number, at, *bound, *digests))
         data_keys.append((key_id, own_id, 1, wrap_data_key(keyset, key, clinic, patient, 1), at))
         records.append((own_id, key_id, 1, sealed))
-    add_many(Patient, _PATIENT, patients)
+    add_many(Patient, (*_PATIENT, *(f"{field}_digest" for field in digested)), patients)
     add_many(DataKey, ("id", "patient_id", "generation", "wrapped", "created_at"), data_keys)
     add_many(SealedRecord, ("patient_id", "key_id", "version", "sealed"), records)
     return ids

@@ -39,6 +39,21 @@ def left_to_rewrap() -> int:
     return sum(_count_not_under(table, current) for table in ("vault_datakey", "vault_indexkey"))
 
 
+def left_under(key_id: bytes) -> int:
+    """How many wrapped keys only this key-encryption key opens: it may be retired at none."""
+    found = 0
+    with connection.cursor() as cursor:
+        for table in ("vault_datakey", "vault_indexkey"):
+            cursor.execute(f"SELECT count(*) FROM {table} WHERE substr(wrapped, 2, 8) = %s", [key_id])  # noqa: S608
+            found += int(cursor.fetchone()[0])
+    return found
+
+
+def clinics() -> list[UUID]:
+    """Every clinic that has patients in the vault."""
+    return list(ClinicIndex.objects.order_by("clinic_id").values_list("clinic_id", flat=True))
+
+
 def _count_not_under(table: str, current: bytes) -> int:
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT count(*) FROM {table} WHERE substr(wrapped, 2, 8) <> %s", [current])  # noqa: S608

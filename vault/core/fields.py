@@ -77,9 +77,12 @@ def _text(value: str, _region: str) -> str:
 
 
 def _initials(value: str) -> str:
-    words = [w for w in value.split() if w[0].isalnum()] or [value]
-    ends = [words[0], words[-1]] if len(words) > 1 else [words[0]]
-    return " ".join(f"{w[0].upper()}." for w in ends)
+    words = value.split()
+    ends = words[:1] + words[1:][-1:]
+    if not all(word[0].isalnum() for word in ends):
+        words = [word for word in words if word[0].isalnum()] or [value]
+        ends = words[:1] + words[1:][-1:]
+    return " ".join([f"{word[0].upper()}." for word in ends])
 
 
 def _last_two(value: str) -> str:

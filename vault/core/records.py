@@ -1,10 +1,10 @@
 """The sealed record: all protected fields of one patient under one nonce (FORMAT.md). Pure."""
 
-import hmac
 import os
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from hmac import compare_digest, digest
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
@@ -48,7 +48,7 @@ class RecordSealer:
     def __init__(self, data_key: bytes) -> None:
         if len(data_key) != KEY_BYTES:
             raise ValueError("a data key has 32 bytes")
-        derived = hmac.digest(data_key, b"telehealth/2/record", "sha512")
+        derived = digest(data_key, b"telehealth/2/record", "sha512")
         self._cipher = AESGCM(derived[:32])
         self._head = VERSION + derived[32:]
 
@@ -59,7 +59,7 @@ class RecordSealer:
 
     def open(self, sealed: bytes, place: bytes) -> Record:
         # AES-GCM ciphertexts can be made to open under two keys; the commitment is what forbids it.
-        if len(sealed) < _SMALLEST or not hmac.compare_digest(sealed[:_HEAD], self._head):
+        if len(sealed) < _SMALLEST or not compare_digest(sealed[:_HEAD], self._head):
             raise CannotOpen
         try:
             plain = self._cipher.decrypt(sealed[_HEAD:_NONCE_END], sealed[_NONCE_END:], place)
@@ -87,18 +87,18 @@ def _decode(plain: bytes) -> Record:
     if len(plain) < 2 or len(plain) % _PAD or plain[0] > _DECOY:
         raise CannotOpen
     values: dict[str, str] = {}
-    at, last = 2, 0
+    at, last, unpack = 2, 0, _ENTRY.unpack_from
     try:
         for _ in range(plain[1]):
-            code, length = _ENTRY.unpack_from(plain, at)
+            code, length = unpack(plain, at)
             start = at + 3
             at = start + length
-            if code <= last or at > len(plain) or not length:
+            if code <= last or not length:
                 raise CannotOpen
             values[_FIELDS[code]] = plain[start:at].decode()
             last = code
     except (struct.error, KeyError, UnicodeDecodeError):
         raise CannotOpen from None
-    if len(plain) - at >= _PAD or plain.count(0, at) != len(plain) - at:
+    if not 0 <= len(plain) - at < _PAD or plain[at:].strip(b"\0"):
         raise CannotOpen
     return Record(values, bool(plain[0]))

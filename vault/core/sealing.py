@@ -90,14 +90,11 @@ class Sealer:
 
 
 def _wrap_context(purpose: str, clinic: UUID, patient: UUID | None, generation: int) -> bytes:
-    return b"".join(
-        (
-            b"telehealth/1/wrap",
-            _lp(purpose),
-            clinic.bytes,
-            patient.bytes if patient else _NO_PATIENT,
-            generation.to_bytes(4, "big"),
-        )
+    return b"telehealth/1/wrap%b%b%b%b" % (
+        _lp(purpose),
+        clinic.bytes,
+        patient.bytes if patient else _NO_PATIENT,
+        generation.to_bytes(4, "big"),
     )
 
 
