@@ -95,6 +95,8 @@ class DecoyForm(ConfirmedForm, PatientForm):
 class RevealForm(ConfirmedForm):
     fields = forms.MultipleChoiceField(choices=[(f, k.label) for f, k in KINDS.items()])  # type: ignore[assignment]
     purpose = forms.ChoiceField(choices=list(PURPOSES.items()))
+    #: the visit in whose room the values are read, for the log
+    consult = forms.UUIDField(required=False)
 
 
 class NoteForm(forms.Form):

@@ -10,11 +10,12 @@ from django.db import transaction
 
 from accounts import attempts
 from accounts.models import User
-from consults import concerns, visit
-from consults.models import Concern
+from consults import concerns
+from consults.models import Concern, Participant
 from vault import audit
 from vault import patients as vault_patients
 from vault.audit import Actor
+from vault.core.fields import KINDS
 from vault.models import AuditEntry, Patient
 
 #: how long a page shows what it was given
@@ -42,9 +43,24 @@ def may_read(person: User, patient: Patient) -> str:
     """What lets this person read this patient: "visit", "emergency", or nothing."""
     if person.role != User.Role.CLINICIAN or person.clinic_id != patient.clinic_id or patient.shredded_at:
         return ""
-    if visit.knows(person, patient):
+    if _is_hers(person, patient):
         return "visit"
     return "emergency" if concerns.standing(person, patient) else ""
+
+
+def _is_hers(clinician: User, patient: Patient) -> bool:
+    """She confirmed who she is in a visit with this clinician, or the clinician typed her record in the first place.
+
+    A consult alone is nothing: anybody may start one with any patient of the clinic.
+    """
+    came = Participant.objects.filter(
+        consult__clinician=clinician,
+        consult__patient=patient,
+        role=Participant.Role.PATIENT,
+        identity_confirmed_at__isnull=False,
+    )
+    added = AuditEntry.objects.filter(patient=str(patient.id), action="patient.create", person=str(clinician.pk))
+    return came.exists() or added.exists()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +75,18 @@ def reveal(
     reader: Reader, patient: Patient, fields: Sequence[str], *, purpose: str, consult: UUID | None = None
 ) -> Read:
     """The values of `fields`, or `Refused`; the refusal is in the log too. A page shows them for a minute."""
+    wanted = [f for f in dict.fromkeys(fields) if f in KINDS and getattr(patient, f)]
     try:
-        _check(reader, patient, fields)
-        revealed = vault_patients.reveal(patient, fields, reader.actor, purpose=purpose, consult=consult)
+        _check_relation(reader, patient)
+        # What the vault will refuse anyway uses nothing of the quota up.
+        if wanted and purpose in vault_patients.PURPOSES and not _within_quota(reader.person, len(wanted)):
+            raise Refused("quota", "You have opened very many values. Wait a while, or ask your privacy officer.")
+        revealed = vault_patients.reveal(patient, wanted, reader.actor, purpose=purpose, consult=consult)
     except Refused as refused:
         _note_refusal(reader, patient, refused.why, consult)
+        raise
+    except vault_patients.NotRevealed:
+        _note_refusal(reader, patient, "incomplete", consult)
         raise
     # Of a decoy the reader must not notice anything.
     concern = concerns.decoy_read(reader.person, patient, reader.actor) if revealed.canary else None
@@ -84,15 +107,9 @@ def _note_refusal(reader: Reader, patient: Patient, why: str, consult: UUID | No
     audit.record("patient.reveal", reader.actor, patient=patient.id, consult=consult, outcome=refused, why=why)
 
 
-def _check(reader: Reader, patient: Patient, fields: Sequence[str]) -> None:
-    _check_relation(reader, patient)
-    if not _within_quota(reader.person, max(len(fields), 1)):
-        raise Refused("quota", "You have opened very many values. Wait a while, or ask your privacy officer.")
-
-
 def _check_relation(reader: Reader, patient: Patient) -> None:
     if not may_read(reader.person, patient):
-        raise Refused("relation", "You have no visit with this patient. Start one, or use emergency access.")
+        raise Refused("relation", "She has not confirmed who she is in a visit with you. If it cannot wait, use emergency access.")
     if not reader.confirmed:
         raise Refused("confirm", "Type the current code from your authenticator app.")
 

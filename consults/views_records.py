@@ -73,6 +73,15 @@ def _reader(request: HttpRequest) -> reading.Reader:
     return reading.Reader(person(request), sessions.actor(request), fresh)
 
 
+def _consult(request: HttpRequest, record: Patient, form: RevealForm) -> UUID | None:
+    """The reader's own visit with this patient that the page named, if any; the log must not name another."""
+    named: UUID | None = form.cleaned_data["consult"]
+    if named and not Consult.objects.filter(pk=named, patient=record, clinician=person(request)).exists():
+        denied(request, request.path)
+        raise Http404
+    return named
+
+
 @clinician
 @require_POST
 def reveal(request: HttpRequest, patient_id: UUID) -> HttpResponse:
@@ -86,7 +95,9 @@ def reveal(request: HttpRequest, patient_id: UUID) -> HttpResponse:
         return JsonResponse({"error": first_error(form, named=False), "code": "code" in form.errors}, status=403)
     typed = form.cleaned_data
     try:
-        read = reading.reveal(_reader(request), record, typed["fields"], purpose=typed["purpose"])
+        read = reading.reveal(
+            _reader(request), record, typed["fields"], purpose=typed["purpose"], consult=_consult(request, record, form)
+        )
     except reading.Refused as refused:
         return sorry(str(refused), status=429 if refused.why == "quota" else 403)
     except vault_patients.NotRevealed as error:

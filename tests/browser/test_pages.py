@@ -158,6 +158,78 @@ def test_pages_of_the_privacy_officer_and_the_operator(running: Product, watched
         assert watch.complaints == []
 
 
+COLLEAGUE = "okafor@riverside.example"
+
+
+def search(page: Page, words: str) -> None:
+    page.get_by_role("searchbox").fill("")
+    page.locator("[data-result]").first.wait_for(state="detached")
+    page.get_by_role("searchbox").fill(words)
+    page.locator("[data-result]").first.wait_for()
+
+
+def send(page: Page, product: Product, email: str, button: str) -> None:
+    """Press a form's button, with a code where the page asks for one."""
+    if page.get_by_label("One-time code").is_visible():
+        page.get_by_label("One-time code").fill(product.code(email))
+    page.get_by_role("button", name=button).click()
+
+
+@pytest.mark.parametrize("running", ["embedded"], indirect=True)
+def test_pages_of_an_emergency_and_its_review(running: Product, watched: Callable, dark: bool) -> None:
+    # Another patient each time: what one run opened stays open for a while.
+    typo, name, known = ("sorensn", "soren", "Hard of hearing") if dark else ("watanbe", "watan", "Penicillin allergy")
+    desk, desk_watch = watched()
+    page = sign_in(desk, running, COLLEAGUE)
+    search(page, "ma")
+    look(page, "search-prefix", dark, desk_watch)
+    search(page, typo)
+    assert page.locator("[data-similar]").is_visible()
+    look(page, "search-similar", dark, desk_watch)
+    page.get_by_role("link", name="Open record").click()
+    look(page, "record-closed", dark, desk_watch)
+    page.get_by_role("link", name="use emergency access").click()
+    look(page, "emergency", dark, desk_watch)
+    reason = "Found confused at home; the ambulance asks about allergies."
+    page.get_by_label("Why can it not wait?").fill(reason)
+    send(page, running, COLLEAGUE, "Open for 15 minutes")
+    page.get_by_text("Emergency access until").wait_for()
+    page.get_by_role("button", name="Show values").click()
+    page.locator("input[name=fields][value=notes]").check()
+    page.locator("input[name=purpose][value=treat]").check()
+    send(page, running, COLLEAGUE, "Show for one minute")
+    page.get_by_text(known).wait_for()
+    look(page, "record-open", dark, desk_watch)
+    page.get_by_role("link", name="Correct the record").click()
+    look(page, "change", dark, desk_watch)
+
+    office, office_watch = watched()
+    page = sign_in(office, running, PRIVACY_OFFICER)
+    page.goto(f"{running.origin}/review/")
+    search(page, name)
+    look(page, "review", dark, office_watch)
+    page.get_by_role("link", name="Look at it").first.click()
+    page.get_by_text(reason).wait_for()
+    assert page.get_by_text("read protected fields: notes").first.is_visible()
+    look(page, "review-one", dark, office_watch)
+    page.get_by_label("Justified", exact=True).check()
+    page.get_by_role("button", name="Sign off").click()
+    page.get_by_text("Signed off. It is in the log.").wait_for()
+    look(page, "review-signed", dark, office_watch)
+    search(page, name)
+    page.get_by_role("link", name="Open record").click()
+    look(page, "review-patient", dark, office_watch)
+    page.get_by_role("link", name="Export the record").click()
+    look(page, "export", dark, office_watch)
+    page.go_back()
+    page.get_by_role("link", name="Erase the record").click()
+    look(page, "erase", dark, office_watch)
+    page.goto(f"{running.origin}/review/decoys/new/")
+    look(page, "review-decoy", dark, office_watch)
+    assert desk_watch.complaints == []
+    assert office_watch.complaints == []
+
+
 @pytest.mark.parametrize("running", ["embedded"], indirect=True)
 def test_pages_for_strangers(running: Product, watched: Callable, dark: bool) -> None:
     context, watch = watched()
