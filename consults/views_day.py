@@ -10,7 +10,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts import sessions
 from accounts.access import clinician, person
-from consults import visit
+from consults import waiting_room
 from consults.models import Consult
 from vault import search as vault_search
 
@@ -20,12 +20,11 @@ RECENT = 20
 
 def _lists(request: HttpRequest) -> dict[str, Any]:
     mine = Consult.objects.filter(clinician=person(request)).select_related("patient")
-    waiting = list(visit.waiting(person(request)))
-    waiting_ids = {p.consult_id for p in waiting}
-    views = {p.consult_id: visit.look(p.consult_id) for p in waiting}
+    waiting = waiting_room.look(person(request))
+    waiting_ids = {one.consult.id for one in waiting}
     return {
         "now": timezone.now(),
-        "waiting": [(p, views[p.consult_id]) for p in waiting],
+        "waiting": waiting,
         "live": mine.filter(ended_at=None).exclude(admitted_at=None).order_by("-admitted_at"),
         "open": [
             c

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts import sessions
 from accounts.access import clinician, denied, person
 from accounts.second_factor import qr_svg
-from consults import invitations, mail, reading, tasks, visit, voice
+from consults import invitations, mail, tasks, visit, voice
 from consults.answers import sorry
 from consults.forms import NoteForm
 from consults.models import Consent, Consult, QualitySample, VoiceRecording
@@ -54,7 +54,6 @@ def _status(consult: Consult) -> dict[str, Any]:
         "consult": consult,
         "patient": consult.patient,
         "view": view,
-        "may_reveal": reading.may_read(consult.clinician, consult.patient),
         "invitation": invitation,
         "invite_open": bool(
             invitation

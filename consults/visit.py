@@ -5,7 +5,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.models import User
@@ -232,12 +232,3 @@ def read_notes(consult: Consult, by: Actor) -> list[tuple[Note, str]]:
 def of_clinician(clinician: User, consult_id: UUID) -> Consult:
     """The clinician's own consult, or `Consult.DoesNotExist`: a colleague's looks the same as none."""
     return Consult.objects.select_related("clinic", "clinician", "patient").get(pk=consult_id, clinician=clinician)
-
-
-def knows(clinician: User, patient: Patient) -> bool:
-    """Whether the clinician has an open consult with this patient, or had one in which she took part.
-
-    A consult that was started and ended without her makes nobody her clinician.
-    """
-    took_part = Q(participants__role=Participant.Role.PATIENT, participants__identity_confirmed_at__isnull=False)
-    return Consult.objects.filter(Q(ended_at=None) | took_part, clinician=clinician, patient=patient).exists()

@@ -75,6 +75,10 @@ def test_a_muted_microphone_and_a_second_tab_are_said_in_words(running: Product,
 def test_a_protected_value_is_read_for_a_purpose_and_hidden_again(running: Product, browser: Browser) -> None:
     desk = sign_in(visitor(browser), running)
     visit = course.start(running, desk)
+    course.make_link(visit)
+    guest = course.open_link(visit, visitor(browser))
+    course.confirm_identity(guest)
+    course.expect_stage(guest, "devices")
     record = desk.context.new_page()
     record.goto(desk.url)
     record.locator("a[href*='/patients/']").first.click()
