@@ -41,9 +41,9 @@ class NotSigned(Exception):
 def break_glass(person: User, patient: Patient, reason: str, by: Actor) -> Concern:
     """Access to one record for 15 minutes. The caller has checked the role and the fresh second factor."""
     reason = " ".join(reason.split())
-    if len(reason) < SHORTEST_REASON:
+    if sum(letter.isalpha() for letter in reason) < SHORTEST_REASON:
         raise NotOpened("Say in a few words why it cannot wait.")
-    if person.clinic_id != patient.clinic_id or patient.shredded_at:
+    if person.role != User.Role.CLINICIAN or person.clinic_id != patient.clinic_id or patient.shredded_at:
         raise NotOpened("There is nothing to read in this record.")
     now = timezone.now()
     User.objects.select_for_update().get(pk=person.pk)  # two at once must not both be the last that is allowed
@@ -149,9 +149,11 @@ def tell(concern_id: UUID) -> None:
         if concern is None:
             return
         officers = User.objects.filter(clinic=concern.clinic, role=User.Role.PRIVACY_OFFICER, is_active=True)
+        emails = list(officers.exclude(pk=concern.person_id).values_list("email", flat=True))
+        if not emails:
+            return  # told as soon as the clinic has an officer: the sweep comes by again
         try:
-            for email in officers.exclude(pk=concern.person_id).values_list("email", flat=True):
-                _post(concern, email)
+            _post(concern, emails)
         except OSError:  # every failure to reach or please the mail server
             concern.failures += 1
             concern.save(update_fields=["failures"])
@@ -160,13 +162,13 @@ def tell(concern_id: UUID) -> None:
         concern.save(update_fields=["told_at"])
 
 
-def _post(concern: Concern, email: str) -> None:
+def _post(concern: Concern, emails: list[str]) -> None:
     link = f"{settings.PUBLIC_ORIGIN}{reverse('review-one', args=[concern.id])}"
     context = {"concern": concern, "link": link}
     message = EmailMultiAlternatives(
         subject=f"{concern.get_kind_display()}: please review",
         body=render_to_string("consults/mail/concern.txt", context),
-        to=[email],
+        to=emails,
     )
     message.attach_alternative(render_to_string("consults/mail/concern.html", context), "text/html")
     message.send()

@@ -212,7 +212,7 @@ def test_sensitive_pages_ask_for_the_code_again_after_five_minutes(cast, clock, 
 def test_a_reveal_asks_for_the_code_again_after_five_minutes(cast, clock):
     from tests.cast import bring_to
 
-    bring_to("started", cast.clinician, cast.patient)
+    bring_to("identified", cast.clinician, cast.patient)
     browser, path = sign_in(cast.clinician), reverse("reveal", args=[cast.patient.id])
     asked = {"fields": ["phone"], "purpose": "treat"}
     assert browser.post(path, asked).json()["values"] == {"phone": "+442079460142"}

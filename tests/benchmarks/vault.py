@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 PEERS = ("django-fernet-encrypted-fields", "django-encrypted-model-fields", "django-cryptography-5")
 SEARCHABLE = "django-searchable-encrypted-fields"
 ROUNDS = 3
-TIMEOUT = 900
+TIMEOUT = 3600
 
 
 def interpreter(peer: str) -> str:

@@ -51,7 +51,7 @@ def test_the_reason_is_sealed_and_nowhere_in_clear(cast):
     assert concerns.reason_of(concern, BY) == REASON
 
 
-@pytest.mark.parametrize("reason", ["", "urgent", "          ", "a b c d"])
+@pytest.mark.parametrize("reason", ["", "urgent", "          ", "a b c d", "............", "1234567890123"])
 def test_without_a_reason_it_stays_shut(cast, reason):
     with pytest.raises(concerns.NotOpened, match="why"):
         concerns.break_glass(cast.colleague, cast.patient, reason, BY)

@@ -138,13 +138,6 @@ def test_a_consult_is_its_clinicians_only(cast):
             visit.of_clinician(other, now.consult.id)
 
 
-def test_a_clinician_knows_the_patients_of_her_consults(cast):
-    assert not visit.knows(cast.clinician, cast.patient)
-    bring_to("started", cast.clinician, cast.patient)
-    assert visit.knows(cast.clinician, cast.patient)
-    assert not visit.knows(cast.colleague, cast.patient)
-
-
 def test_the_day_shows_masks_and_states_of_her_own_only(cast):
     for stage in ("invited", "waiting", "admitted", "ended"):
         bring_to(stage, cast.clinician, cast.patient)
