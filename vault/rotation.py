@@ -4,11 +4,14 @@ Each goes in batches of one transaction, finds by itself what is left to do, and
 moment. Writers go on meanwhile.
 """
 
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection, transaction
 
 from vault import postings
@@ -16,7 +19,8 @@ from vault.bulk import read_some
 from vault.core.records import Record
 from vault.core.sealing import CannotOpen, Place, unwrap, wrap, wrapped_under
 from vault.core.terms import DIGESTED, digest_text, terms
-from vault.keyring import Index, create_data_key, create_index_key, indexes, opener
+from vault.keyfile import configured_file
+from vault.keyring import Index, VaultUnavailable, create_data_key, create_index_key, indexes, opener, prove
 from vault.keywatch import keys
 from vault.models import ClinicIndex, DataKey, IndexBlock, IndexKey, Patient, SealedRecord, SealedValue
 from vault.patients import entry_of
@@ -61,19 +65,16 @@ def _count_not_under(table: str, current: bytes) -> int:
 
 
 def rewrap(*, batch: int = BATCH) -> Iterator[int]:
-    """Wrap every data key and index key under the current key-encryption key. Yields how many at each batch."""
+    """Wrap every data key and index key under the current key-encryption key. Yields how many at each batch.
+
+    A key that does not open is left as it is, and `damaged` names it.
+    """
     for row in IndexKey.objects.order_by("pk"):
-        if wrapped_under(bytes(row.wrapped)) != keys().current_id:
-            moved = _moved(bytes(row.wrapped), "index", row.clinic_id, None, row.generation)
-            yield change_many(IndexKey, "id", "wrapped", [(row.pk, moved, bytes(row.wrapped))], was=True)
+        changes = _moves([(row.pk, row.generation, row.wrapped, None, row.clinic_id)], "index")
+        yield change_many(IndexKey, "id", "wrapped", changes, was=True)
     last = 0
     while rows := _data_keys_after(last, batch):
-        current = keys().current_id
-        changes = [
-            (pk, _moved(bytes(wrapped), "data", _uuid(clinic), _uuid(patient), generation), bytes(wrapped))
-            for pk, generation, wrapped, patient, clinic in rows
-            if bytes(wrapped)[1:9] != current
-        ]
+        changes = _moves(rows, "data")
         last = rows[-1][0]
         # A key that was replaced or destroyed meanwhile is no longer what it was, and is left alone.
         with transaction.atomic():
@@ -96,27 +97,70 @@ def _uuid(value: UUID | str) -> UUID:
     return value if isinstance(value, UUID) else UUID(value)
 
 
+def _moves(rows: list[tuple[Any, ...]], purpose: str) -> list[tuple[int, bytes, bytes]]:
+    """(id, wrapped anew, wrapped as it was) of the keys that are under another key-encryption key, and open."""
+    current, found = keys().current_id, []
+    for pk, generation, wrapped, patient, clinic in rows:
+        was = bytes(wrapped)
+        if was[1:9] == current:
+            continue
+        with suppress(CannotOpen):
+            found.append((pk, _moved(was, purpose, _uuid(clinic), patient and _uuid(patient), generation), was))
+    return found
+
+
+def damaged() -> list[UUID]:
+    """The patients whose data key is not under the current key-encryption key and opens under no other."""
+    found, last = [], 0
+    while rows := _data_keys_after(last, BATCH):
+        current, last = keys().current_id, rows[-1][0]
+        for _, generation, wrapped, patient, clinic in rows:
+            if bytes(wrapped)[1:9] != current:
+                try:
+                    _moved(bytes(wrapped), "data", _uuid(clinic), _uuid(patient), generation)
+                except CannotOpen:
+                    found.append(_uuid(patient))
+    return found
+
+
 def _moved(wrapped: bytes, purpose: str, clinic: UUID, patient: UUID | None, generation: int) -> bytes:
     keyset = keys()
-    key = unwrap(
-        wrapped,
-        keyset.cipher(wrapped_under(wrapped)),
-        purpose=purpose,
-        clinic=clinic,
-        patient=patient,
-        generation=generation,
-    )
+    try:
+        cipher = keyset.cipher(wrapped_under(wrapped))
+        key = unwrap(wrapped, cipher, purpose=purpose, clinic=clinic, patient=patient, generation=generation)
+    except (CannotOpen, VaultUnavailable):
+        prove()  # where the whole key file is another's, that is what is said
+        raise CannotOpen from None
     return wrap(
         key, keyset.current, keyset.current_id, purpose=purpose, clinic=clinic, patient=patient, generation=generation
     )
+
+
+def retire(key_id: bytes) -> None:
+    """Take a key-encryption key that opens nothing out of the key file; `NotRotated` where it still does.
+
+    Somebody may be in the middle of wrapping a key under it. So every process first gets the time to notice which key
+    is current, and then nobody writes keys while they are counted and the file is changed.
+    """
+    file = configured_file()
+    time.sleep(max(0.0, file.path.stat().st_mtime + settings.VAULT_KEY_RECHECK_SECONDS - time.time()))
+    with transaction.atomic():
+        if connection.vendor == "postgresql":  # elsewhere a transaction has the database to itself
+            with connection.cursor() as cursor:
+                cursor.execute("LOCK TABLE vault_clinicindex, vault_patient, vault_datakey, vault_indexkey IN EXCLUSIVE MODE")
+        if left := left_under(key_id):
+            raise NotRotated(f"{left:,} keys still open with it only.")
+        file.retire(key_id)
 
 
 # -- data keys ---------------------------------------------------------------------------------------------
 
 
 def reseal(patient: Patient) -> bool:
-    """Give a patient a fresh data key and seal everything of hers under it. False where she is gone or unreadable."""
+    """Give a patient a fresh data key and seal everything of hers under it. False where she is gone."""
     with transaction.atomic():
+        # The patient before her keys, as everybody who writes her does: the other way round two would wait for each other.
+        Patient.objects.select_for_update(no_key=True).get(pk=patient.pk)
         keys = list(DataKey.objects.select_for_update().filter(patient=patient).order_by("generation"))
         row = SealedRecord.objects.select_related("key", "patient").filter(patient=patient).first()
         if not keys or row is None:
@@ -185,9 +229,11 @@ def build_index(building: IndexKey, *, batch: int = BATCH) -> Iterator[int]:
         with transaction.atomic():
             clinic = postings.locked(building.clinic_id)
             building.refresh_from_db()
+            if building.in_use:  # somebody else has finished it
+                return
             done = _build_some(clinic, building, batch)
             if not done:
-                _put_in_use(building)
+                _put_in_use(clinic, building)
                 return
         yield done
 
@@ -218,7 +264,9 @@ def _list(clinic: ClinicIndex, index: Index, patients: list[tuple[int, UUID, Map
         change_many(Patient, "id", f"{field}_digest", rows)
 
 
-def _put_in_use(building: IndexKey) -> None:
+def _put_in_use(clinic: ClinicIndex, building: IndexKey) -> None:
+    clinic.layout += 1  # a search that was under way under the old key looks again
+    clinic.save()
     old = IndexKey.objects.filter(clinic_id=building.clinic_id).exclude(pk=building.pk)
     IndexBlock.objects.filter(key__in=old).delete()
     old.delete()
@@ -231,6 +279,8 @@ def list_all(clinic: UUID) -> None:
     with transaction.atomic():
         row = postings.locked(clinic)
         (index, *_) = indexes(clinic)
+        # Digests of patients whom a new index has passed come under the old key again, so it begins anew.
+        IndexKey.objects.filter(clinic_id=clinic, in_use=False).update(built_to=0)
         last = 0
         while some := read_some(clinic, after=last, most=BATCH):
             _list(row, index, [(one.number, one.patient, one.record.values) for one in some if one.record])

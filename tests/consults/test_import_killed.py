@@ -35,7 +35,7 @@ importing.go_on = go_on
 """
 #: adds patients of its own, and some of the file's, as a clinician would who does not know of the import
 WRITER = """
-import itertools, random
+import itertools, random, time
 from django.db import IntegrityError, OperationalError
 from accounts.models import Clinic
 from vault import audit, patients
@@ -49,6 +49,7 @@ for n in itertools.count():
         patients.create(clinic, values, audit.SYSTEM, record_number=number)
     except (IntegrityError, OperationalError):
         pass
+    time.sleep(0.005)  # SQLite's lock is not fair: who asks again at once keeps everybody else out
 """
 PREPARE = """
 from pathlib import Path
