@@ -50,7 +50,7 @@ def create_many(
 ) -> list[UUID]:
     """Add patients, one entry in the log for all. Their ids, in order.
 
-    `indexed`: what they can be found by at once; `rotation.list_all` makes up for what was left out.
+    `indexed`: what they can be found by at once; `reindexing.list_all` makes up for what was left out.
     """
     clinic_row = postings.locked(clinic)
     live = indexes(clinic)

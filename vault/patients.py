@@ -111,7 +111,7 @@ def _free_record_number(clinic: UUID) -> str:
 def change(patient: Patient, values: Mapping[str, str], actor: audit.Actor, *, reason: str = "") -> Patient:
     """Correct a record: field name -> text as typed, empty to remove. Fields that are not named stay."""
     postings.locked(patient.clinic_id)  # before the patient's row: whoever builds an index locks in this order
-    patient = Patient.objects.select_for_update().get(pk=patient.pk)
+    patient = Patient.objects.select_for_update(no_key=True).get(pk=patient.pk)
     with noted(actor, patient):
         before = read_record(patient)
     clean = normalise(values)
@@ -165,6 +165,7 @@ def set_digests(patient: Patient, index: Index, values: Mapping[str, str]) -> No
 @transaction.atomic
 def seal(patient: Patient, field: str, value: bytes) -> str:
     """Seal a value for a patient and return its token. The caller keeps the token and writes the audit entry."""
+    Patient.objects.select_for_update(no_key=True).get(pk=patient.pk)  # before her keys, as everybody locks
     key = newest_data_key(patient)
     token = new_token(field)
     place = Place(patient.clinic_id, patient.id, key.generation, field, token)
@@ -237,7 +238,8 @@ def reveal(
     audit.record("patient.reveal", actor, patient=patient.id, consult=consult, purpose=purpose, fields=wanted)
     with noted(actor, patient):
         record = read_record(patient)
-    return Revealed({f: record.values[f] for f in wanted}, record.decoy)
+    # A field that was there a moment ago may have been taken out since.
+    return Revealed({f: record.values[f] for f in wanted if f in record.values}, record.decoy)
 
 
 def opened(patient: Patient) -> Record:

@@ -1,11 +1,12 @@
-"""The life of keys, online: key-encryption keys (rewrap), data keys (re-seal), index keys (list anew).
+"""The life of keys, online: key-encryption keys (rewrap), data keys (re-seal). Index keys: reindexing.py.
 
 Each goes in batches of one transaction, finds by itself what is left to do, and may be killed and run again at any
-moment. Writers go on meanwhile.
+moment. Writers go on meanwhile. Whoever locks more than one row takes the clinic's index first, then the patient, then
+her data keys.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -14,18 +15,14 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection, transaction
 
-from vault import postings
-from vault.bulk import read_some
 from vault.core.records import Record
 from vault.core.sealing import CannotOpen, Place, unwrap, wrap, wrapped_under
-from vault.core.terms import DIGESTED, digest_text, terms
 from vault.keyfile import configured_file
-from vault.keyring import Index, VaultUnavailable, create_data_key, create_index_key, indexes, opener, prove
+from vault.keyring import VaultUnavailable, create_data_key, opener, prove
 from vault.keywatch import keys
-from vault.models import ClinicIndex, DataKey, IndexBlock, IndexKey, Patient, SealedRecord, SealedValue
-from vault.patients import entry_of
+from vault.models import ClinicIndex, DataKey, IndexKey, Patient, SealedRecord, SealedValue
 from vault.records import open_row, place_of
-from vault.rows import change_many, stored
+from vault.rows import change_many
 
 BATCH = 2000
 
@@ -143,11 +140,11 @@ def retire(key_id: bytes) -> None:
     is current, and then nobody writes keys while they are counted and the file is changed.
     """
     file = configured_file()
-    time.sleep(max(0.0, file.path.stat().st_mtime + settings.VAULT_KEY_RECHECK_SECONDS - time.time()))
+    time.sleep(max(0.0, file.mark().modified / 1e9 + settings.VAULT_KEY_RECHECK_SECONDS - time.time()))
     with transaction.atomic():
         if connection.vendor == "postgresql":  # elsewhere a transaction has the database to itself
             with connection.cursor() as cursor:
-                cursor.execute("LOCK TABLE vault_clinicindex, vault_patient, vault_datakey, vault_indexkey IN EXCLUSIVE MODE")
+                cursor.execute("LOCK TABLE vault_clinicindex, vault_datakey, vault_indexkey IN EXCLUSIVE MODE")
         if left := left_under(key_id):
             raise NotRotated(f"{left:,} keys still open with it only.")
         file.retire(key_id)
@@ -159,7 +156,7 @@ def retire(key_id: bytes) -> None:
 def reseal(patient: Patient) -> bool:
     """Give a patient a fresh data key and seal everything of hers under it. False where she is gone."""
     with transaction.atomic():
-        # The patient before her keys, as everybody who writes her does: the other way round two would wait for each other.
+        # Before her keys, as everybody who writes her does: the other way round two would wait for each other.
         Patient.objects.select_for_update(no_key=True).get(pk=patient.pk)
         keys = list(DataKey.objects.select_for_update().filter(patient=patient).order_by("generation"))
         row = SealedRecord.objects.select_related("key", "patient").filter(patient=patient).first()
@@ -207,81 +204,3 @@ def reseal_all(clinic: UUID, *, before: datetime, batch: int = 200) -> Iterator[
                 failed.append(patient.id)
         last = patients[-1].number or last
         yield len(patients) - len(failed), failed
-
-
-# -- index keys --------------------------------------------------------------------------------------------
-
-
-def begin_index_rotation(clinic: UUID) -> IndexKey:
-    """The index key that is being built, made now if none is. From here on writers serve both."""
-    with transaction.atomic():
-        postings.locked(clinic)
-        building = IndexKey.objects.filter(clinic_id=clinic, in_use=False).first()
-        if building is None:
-            newest = IndexKey.objects.filter(clinic_id=clinic).order_by("-generation").first()
-            building = create_index_key(clinic, newest.generation + 1 if newest else 1, in_use=False)
-    return building
-
-
-def build_index(building: IndexKey, *, batch: int = BATCH) -> Iterator[int]:
-    """List every patient under the key being built, then put it in use and drop the old one. Yields batch sizes."""
-    while True:
-        with transaction.atomic():
-            clinic = postings.locked(building.clinic_id)
-            building.refresh_from_db()
-            if building.in_use:  # somebody else has finished it
-                return
-            done = _build_some(clinic, building, batch)
-            if not done:
-                _put_in_use(clinic, building)
-                return
-        yield done
-
-
-def _build_some(clinic: ClinicIndex, building: IndexKey, batch: int) -> int:
-    index = next(one for one in indexes(clinic.clinic_id) if one.key_id == building.pk)
-    some = read_some(clinic.clinic_id, after=building.built_to, most=batch)
-    if not some:
-        return 0
-    _list(clinic, index, [(one.number, one.patient, one.record.values) for one in some if one.record])
-    building.built_to = some[-1].number
-    building.save(update_fields=["built_to"])
-    return len(some)
-
-
-def _list(clinic: ClinicIndex, index: Index, patients: list[tuple[int, UUID, Mapping[str, str]]]) -> None:
-    writing = postings.Writing(clinic, index)
-    for number, _, values in patients:
-        writing.add(terms(values["name"], values["birth_date"]), entry_of(number, values))
-    writing.save()
-    clinic.save()
-    for field in DIGESTED:
-        rows = [
-            (stored(patient), index.digests.digest(field, digest_text(values[field])))
-            for _, patient, values in patients
-            if field in values
-        ]
-        change_many(Patient, "id", f"{field}_digest", rows)
-
-
-def _put_in_use(clinic: ClinicIndex, building: IndexKey) -> None:
-    clinic.layout += 1  # a search that was under way under the old key looks again
-    clinic.save()
-    old = IndexKey.objects.filter(clinic_id=building.clinic_id).exclude(pk=building.pk)
-    IndexBlock.objects.filter(key__in=old).delete()
-    old.delete()
-    building.in_use = True
-    building.save(update_fields=["in_use"])
-
-
-def list_all(clinic: UUID) -> None:
-    """Fill the index in use from the records, for patients that it does not list."""
-    with transaction.atomic():
-        row = postings.locked(clinic)
-        (index, *_) = indexes(clinic)
-        # Digests of patients whom a new index has passed come under the old key again, so it begins anew.
-        IndexKey.objects.filter(clinic_id=clinic, in_use=False).update(built_to=0)
-        last = 0
-        while some := read_some(clinic, after=last, most=BATCH):
-            _list(row, index, [(one.number, one.patient, one.record.values) for one in some if one.record])
-            last = some[-1].number

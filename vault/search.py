@@ -66,15 +66,16 @@ def _answer(clinic: UUID, asked: Question, limit: int) -> Found:
         return Found(patients[:limit], more=len(patients) > limit)
     for _ in range(TRIES):
         exact, similar, long = _by_name(live[0], asked, limit)
-        if not long or _layout(clinic) == live[0].layout:
+        # What finds nothing may have looked under an index key that was replaced meanwhile.
+        if (exact and not long) or _layout(clinic) == live[0].layout:
             break
         live = indexes(clinic)
     patients = _in_order(clinic, exact[:limit])
     return Found(patients, _in_order(clinic, similar), more=len(exact) > limit)
 
 
-def _layout(clinic: UUID) -> int | None:
-    return ClinicIndex.objects.filter(clinic_id=clinic).values_list("layout", flat=True).first()
+def _layout(clinic: UUID) -> int:
+    return ClinicIndex.objects.filter(clinic_id=clinic).values_list("layout", flat=True).first() or 0
 
 
 def _by_name(index: Index, asked: Question, limit: int) -> tuple[list[Entry], list[Entry], bool]:

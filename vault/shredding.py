@@ -26,7 +26,7 @@ def shred(patient: Patient, actor: audit.Actor, *, reason: str) -> AuditEntry:
     retired (`backup_readable_until`). `values`, `generations`: how many there were.
     """
     clinic = postings.locked(patient.clinic_id)  # before the patient's row: whoever builds an index locks in this order
-    patient = Patient.objects.select_for_update().get(pk=patient.pk)
+    patient = Patient.objects.select_for_update(no_key=True).get(pk=patient.pk)
     if patient.shredded_at:
         raise NotShredded("This record was erased before.")
     keys = list(DataKey.objects.select_for_update().filter(patient=patient).order_by("generation"))

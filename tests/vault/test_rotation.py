@@ -1,5 +1,6 @@
 """Keys are renewed while the clinic works: nothing is lost, nothing doubled, and the old key can go."""
 
+import time
 from datetime import timedelta
 
 import pytest
@@ -7,8 +8,9 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from tests.cast import BY, MARIA, bring_to
-from vault import bulk, patients, rotation, search
+from vault import bulk, patients, reindexing, rotation, search, shredding
 from vault.core.sealing import wrapped_under
+from vault.custody import VaultUnavailable
 from vault.keyfile import configured_file
 from vault.keywatch import forget, keys
 from vault.models import AuditEntry, DataKey, IndexBlock, IndexKey, Patient, SealedRecord, SealedValue
@@ -22,6 +24,7 @@ def _key_file_of_its_own(settings, tmp_path):
     kept.write_bytes(before.read_bytes())
     kept.chmod(0o600)
     settings.VAULT_KEY_FILE = str(kept)
+    settings.VAULT_KEY_RECHECK_SECONDS = 0
     forget()
     yield
     settings.VAULT_KEY_FILE = str(before)
@@ -37,6 +40,11 @@ def _whole(cast):
         if values.get("phone"):
             assert patient in search.find(patient.clinic_id, values["phone"], BY).patients
     assert DataKey.objects.count() == SealedRecord.objects.count() == Patient.objects.filter(shredded_at=None).count()
+
+
+def _noted():
+    entries = AuditEntry.objects.filter(action="vault.keys").order_by("id")
+    return [(entry.detail["what"], entry.detail["state"]) for entry in entries]
 
 
 def _word(number):
@@ -60,8 +68,7 @@ def test_rewrapping_leaves_nothing_under_the_old_key_which_can_go(cast, capsys):
     call_command("vault_keys", "retire", old.hex())
     assert old not in keys().ids
     _whole(cast)
-    said = [entry.detail["what"] for entry in AuditEntry.objects.filter(action="vault.keys").order_by("id")]
-    assert said == ["kek added", "rewrapped", "kek retired"]
+    assert _noted() == [("rotate", "begun"), ("rotate", "done"), ("retire", "done")]
 
 
 def test_a_key_that_still_opens_something_is_not_retired(cast):
@@ -85,6 +92,64 @@ def test_a_rewrap_goes_on_where_it_was_stopped(cast):
     assert rotation.left_to_rewrap() == total - done
     assert sum(rotation.rewrap(batch=7)) == total - done
     _whole(cast)
+
+
+def test_a_rotation_that_was_stopped_is_finished_and_not_begun_anew(cast, monkeypatch):
+    _more(cast, 30)
+    with monkeypatch.context() as patch:
+        patch.setattr(rotation, "rewrap", _stopped)
+        with pytest.raises(KeyboardInterrupt):
+            call_command("vault_keys", "rotate")
+    current = keys().current_id
+    call_command("vault_keys", "rotate")
+    assert keys().current_id == current
+    assert rotation.left_to_rewrap() == 0
+    assert _noted() == [("rotate", "begun"), ("rotate", "done")]
+    call_command("vault_keys", "rotate")
+    assert keys().current_id != current
+
+
+def _stopped():
+    raise KeyboardInterrupt
+
+
+def test_a_damaged_key_does_not_stop_a_rewrap_and_is_named(cast, capsys):
+    _more(cast, 30)
+    row = DataKey.objects.get(patient=cast.colleagues_patient)
+    for at in (3, 30):  # the id of its key, and the key
+        wrapped = bytearray(row.wrapped)
+        wrapped[at] ^= 1
+        DataKey.objects.filter(pk=row.pk).update(wrapped=bytes(wrapped))
+        with pytest.raises(CommandError, match=str(cast.colleagues_patient.id)):
+            call_command("vault_keys", "rotate")
+        assert rotation.left_to_rewrap() == 1
+    old = bytes(row.wrapped)[1:9]
+    with pytest.raises(CommandError, match=str(cast.colleagues_patient.id)):
+        call_command("vault_keys", "retire", old.hex())
+    shredding.shred(cast.colleagues_patient, BY, reason="request")
+    call_command("vault_keys", "retire", old.hex())
+    _whole(cast)
+
+
+def test_a_key_file_of_another_vault_stops_a_rewrap_at_once(cast):
+    path = configured_file().path
+    path.unlink()
+    configured_file().create()
+    forget()
+    with pytest.raises(VaultUnavailable):
+        call_command("vault_keys", "rewrap")
+    assert _noted() == []
+
+
+def test_a_key_is_not_retired_before_every_process_has_looked_at_the_file(cast, settings, monkeypatch):
+    """Somebody who still takes the old key for the current one may wrap a patient's key under it."""
+    settings.VAULT_KEY_RECHECK_SECONDS = 7
+    old, waited = keys().current_id, []
+    call_command("vault_keys", "rotate")
+    monkeypatch.setattr(time, "sleep", waited.append)
+    rotation.retire(old)
+    assert len(waited) == 1
+    assert 5 < waited[0] <= 7
 
 
 def test_a_key_that_changed_meanwhile_is_left_alone(cast, monkeypatch):
@@ -126,10 +191,51 @@ def test_resealing_again_does_only_what_is_left(cast):
     first = rotation.reseal_all(cast.clinic.id, before=started, batch=4)
     next(first)
     first.close()
+    assert Patient.objects.filter(data_keys__generation=2).count() == 4
     rest = sum(count for count, _ in rotation.reseal_all(cast.clinic.id, before=started, batch=4))
     assert rest == Patient.objects.filter(clinic_id=cast.clinic.id).count() - 4
     assert not list(rotation.reseal_all(cast.clinic.id, before=started))
     assert DataKey.objects.filter(created_at__lt=started - timedelta(0), patient__clinic_id=cast.clinic.id).count() == 0
+    _whole(cast)
+
+
+def test_a_reseal_that_was_stopped_goes_on_where_it_was(cast, monkeypatch):
+    _more(cast, 10)
+    with monkeypatch.context() as patch:
+        patch.setattr(rotation, "reseal", _until(4, rotation.reseal))
+        with pytest.raises(KeyboardInterrupt):
+            call_command("vault_keys", "reseal")
+    done = set(DataKey.objects.filter(generation=2).values_list("pk", flat=True))
+    assert len(done) == 4
+    call_command("vault_keys", "reseal")
+    assert set(DataKey.objects.values_list("generation", flat=True)) == {2}
+    assert done < set(DataKey.objects.values_list("pk", flat=True))
+    assert _noted() == [("reseal", "begun"), ("reseal", "done")]
+    call_command("vault_keys", "reseal")
+    assert set(DataKey.objects.values_list("generation", flat=True)) == {3}
+    _whole(cast)
+
+
+def _until(count, verb):
+    """The verb, and a stop after so many calls."""
+    calls = iter(range(count))
+
+    def run(*args):
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        return verb(*args)
+
+    return run
+
+
+@pytest.mark.parametrize("step", ["reseal", "reindex"])
+def test_one_clinic_alone_can_have_new_keys(cast, step):
+    call_command("vault_keys", step, "--clinic", str(cast.clinic.id))
+    model, of = (DataKey, "patient__clinic_id") if step == "reseal" else (IndexKey, "clinic_id")
+    assert set(model.objects.filter(**{of: cast.clinic.id}).values_list("generation", flat=True)) == {2}
+    assert set(model.objects.exclude(**{of: cast.clinic.id}).values_list("generation", flat=True)) == {1}
+    with pytest.raises(CommandError, match="no patients of this clinic"):
+        call_command("vault_keys", step, "--clinic", str(cast.patient.id))
     _whole(cast)
 
 
@@ -164,10 +270,64 @@ def test_a_new_index_key_lists_everybody_and_the_old_blocks_go(cast):
     _whole(cast)
 
 
+def test_a_reindex_that_was_stopped_goes_on_where_it_was(cast, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(reindexing, "build", _until(1, reindexing.build))
+        with pytest.raises(KeyboardInterrupt):
+            call_command("vault_keys", "reindex")
+    first = IndexKey.objects.get(generation=2, in_use=True)
+    call_command("vault_keys", "reindex")
+    assert set(IndexKey.objects.values_list("generation", "in_use")) == {(2, True)}
+    assert IndexKey.objects.filter(pk=first.pk).exists()
+    assert _noted() == [("reindex", "begun"), ("reindex", "done")]
+    _whole(cast)
+
+
+def test_a_record_that_does_not_open_is_named_by_a_reindex_and_listed_by_the_next(cast):
+    row = SealedRecord.objects.get(patient=cast.colleagues_patient)
+    SealedRecord.objects.filter(pk=row.pk).update(sealed=bytes(row.sealed)[:-1])
+    with pytest.raises(CommandError, match=str(cast.colleagues_patient.id)):
+        call_command("vault_keys", "reindex")
+    SealedRecord.objects.filter(pk=row.pk).update(sealed=bytes(row.sealed))
+    call_command("vault_keys", "reindex")
+    _whole(cast)
+
+
+def test_a_search_that_an_index_key_is_replaced_under_looks_again(cast, monkeypatch):
+    by_name, late = search._by_name, reindexing.build(reindexing.begin(cast.clinic.id))
+
+    def meanwhile(*args):
+        list(late)
+        return by_name(*args)
+
+    monkeypatch.setattr(search, "_by_name", meanwhile)
+    assert search.find(cast.clinic.id, "quixplotz", BY).patients == [cast.patient]
+
+
+def test_whoever_finishes_an_index_second_leaves_the_next_one_alone(cast):
+    building = reindexing.begin(cast.clinic.id)
+    mine = reindexing.build(building)
+    next(mine)
+    list(reindexing.build(IndexKey.objects.get(pk=building.pk)))
+    following = reindexing.begin(cast.clinic.id)
+    assert list(mine) == []
+    assert IndexKey.objects.filter(pk=following.pk, in_use=False).exists()
+
+
+def test_listing_everybody_while_an_index_is_built_loses_nobody(cast):
+    _more(cast, 40)
+    building = reindexing.begin(cast.clinic.id)
+    steps = reindexing.build(building, batch=20)
+    next(steps)
+    reindexing.list_all(cast.clinic.id)
+    list(steps)
+    _whole(cast)
+
+
 def test_while_an_index_is_built_writers_serve_both_and_readers_the_old_one(cast):
     _more(cast, 60)
-    building = rotation.begin_index_rotation(cast.clinic.id)
-    steps = rotation.build_index(building, batch=20)
+    building = reindexing.begin(cast.clinic.id)
+    steps = reindexing.build(building, batch=20)
     next(steps)  # the cast's own patients and some more are passed, the rest is ahead
     patients.change(cast.patient, {"name": "Maria Zwickau", "phone": "020 7946 0777"}, BY)
     typed = {"name": "Late Comer", "birth_date": "1990-01-01", "phone": "020 7946 0555"}
@@ -190,6 +350,7 @@ def test_status_tells_and_changes_nothing(cast, capsys):
     call_command("vault_keys", "status")
     said = capsys.readouterr().out
     assert f"{keys().current_id.hex()}, current" in said
+    assert "(100.0%)" in said
     assert "in use" in said
     assert wrapped_under(before).hex() in said
     assert MARIA["name"] not in said

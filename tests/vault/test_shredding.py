@@ -3,7 +3,7 @@
 import pytest
 
 from tests.cast import BY, CANARIES, MARIA, OTHER, bring_to
-from vault import patients, rotation, search
+from vault import patients, reindexing, search
 from vault.core.sealing import CannotOpen
 from vault.keyring import indexes
 from vault.models import AuditEntry, DataKey, IndexBlock, Patient, SealedRecord, SealedValue
@@ -83,9 +83,9 @@ def test_a_record_that_does_not_open_can_be_erased_all_the_same(cast):
 
 
 def test_while_an_index_is_built_both_forget_her(cast):
-    building = rotation.begin_index_rotation(cast.clinic.id)
-    next(rotation.build_index(building))
+    building = reindexing.begin(cast.clinic.id)
+    next(reindexing.build(building))
     shred(cast.patient, BY, reason="request")
     assert _listed(cast.clinic.id, cast.patient.number) == 0
-    list(rotation.build_index(building))
+    list(reindexing.build(building))
     assert search.find(cast.clinic.id, "quix", BY).patients == []

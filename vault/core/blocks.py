@@ -23,6 +23,8 @@ _CLASSES = (2, 4, 8, 16, 32, 64, 128, 192, 256, LEAF_MOST)
 _DIRECTORY_CLASS = 64
 _HEAD = struct.Struct("<BBH")
 _LEAF_ENTRY, _DIRECTORY_ENTRY = 13, 16
+#: count of entries -> bytes of a leaf's entries with their padding
+_LEAF_SIZE = [next(c for c in _CLASSES if c >= count) * _LEAF_ENTRY for count in range(LEAF_MOST + 1)]
 
 
 class Entry(NamedTuple):
@@ -87,23 +89,33 @@ def _bytes(column: "array[int]") -> bytes:
 def encode(block: Leaf | Directory) -> bytes:
     if isinstance(block, Leaf):
         count = len(block)
-        size = next(c for c in _CLASSES if c >= count) * _LEAF_ENTRY
         body = _bytes(block.keys) + _bytes(block.numbers) + block.years
-        return _HEAD.pack(_LEAF, 0, count) + body.ljust(size, b"\0")
+        return _HEAD.pack(_LEAF, 0, count) + body.ljust(_LEAF_SIZE[count], b"\0")
     count = len(block.blocks)
-    size = -(-count // _DIRECTORY_CLASS) * _DIRECTORY_CLASS * _DIRECTORY_ENTRY
     keys, numbers = array("Q", [k for k, _ in block.lowest]), array("I", [n for _, n in block.lowest])
     body = _bytes(keys) + _bytes(numbers) + _bytes(array("I", block.blocks))
-    return _HEAD.pack(_DIRECTORY, 0, count) + body.ljust(size, b"\0")
+    return _HEAD.pack(_DIRECTORY, 0, count) + body.ljust(_directory_size(count), b"\0")
+
+
+def _directory_size(count: int) -> int:
+    return -(-count // _DIRECTORY_CLASS) * _DIRECTORY_CLASS * _DIRECTORY_ENTRY
 
 
 def decode(plain: bytes) -> Leaf | Directory:
+    """The block, if it is the one encoding there is. That entries ascend is the writer's word: to look costs more than
+    to decrypt, and only a holder of the index key could break it.
+    """
     if len(plain) < _HEAD.size:
         raise CannotOpen
     kind, zero, count = _HEAD.unpack_from(plain)
-    width = _LEAF_ENTRY if kind == _LEAF else _DIRECTORY_ENTRY
+    if kind == _LEAF and count <= LEAF_MOST:
+        width, size = _LEAF_ENTRY, _LEAF_SIZE[count]
+    elif kind == _DIRECTORY and count:
+        width, size = _DIRECTORY_ENTRY, _directory_size(count)
+    else:
+        raise CannotOpen
     start, end = _HEAD.size, _HEAD.size + count * width
-    if kind > _DIRECTORY or zero or end > len(plain) or (kind == _LEAF and count > LEAF_MOST):
+    if zero or len(plain) != start + size or plain.count(0, end) != len(plain) - end:
         raise CannotOpen
     keys = _column("Q", plain[start : start + 8 * count])
     numbers = _column("I", plain[start + 8 * count : start + 12 * count])

@@ -2,7 +2,7 @@
 
 from django.db import migrations
 
-from vault.rotation import list_all
+from vault.reindexing import list_all
 
 
 def list_patients(apps, _schema_editor):
