@@ -172,8 +172,12 @@ class AuditEntry(models.Model):
             models.Index(fields=["patient", "-id"], name="audit_patient"),
             models.Index(fields=["consult", "-id"], name="audit_consult"),
             models.Index(fields=["person", "-id"], name="audit_person"),
-            # which version of a record is the newest
-            models.Index(fields=["patient", "-id"], name="audit_change", condition=models.Q(action="patient.change")),
+            # which version of a record is the newest, if any still is
+            models.Index(
+                fields=["patient", "-id"],
+                name="audit_version",
+                condition=models.Q(action__in=["patient.change", "patient.shred"]),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -17,11 +17,11 @@ from vault.rows import read, stored
 TOKENS = tuple(CODES)
 
 # One statement, because a page that shows one record should not cost three. The newest change in the log says which
-# version is the newest: an older record that was put back has another.
+# version is the newest: an older record that was put back has another. After an erasure none is.
 _ONE = f"""
 SELECT p.clinic_id, p.masks, r.version, r.sealed, k.generation, k.wrapped,
   (SELECT a.detail FROM vault_auditentry a
-   WHERE a.patient = %s AND a.action = 'patient.change' ORDER BY a.id DESC LIMIT 1),
+   WHERE a.patient = %s AND a.action IN ('patient.change', 'patient.shred') ORDER BY a.id DESC LIMIT 1),
   {", ".join(f"p.{field}" for field in TOKENS)}
 FROM vault_patient p JOIN vault_sealedrecord r ON r.patient_id = p.id JOIN vault_datakey k ON k.id = r.key_id
 WHERE p.id = %s
@@ -58,7 +58,7 @@ def read_by_id(patient: UUID) -> Record:
     clinic = clinic if isinstance(clinic, UUID) else UUID(clinic)
     place = associated_data(clinic, patient, generation, version, tokens)
     record = opener_of(bytes(wrapped), clinic, patient, generation).records.open(bytes(sealed), place)
-    newest = _json(change)["version"] if change else 1
+    newest = _json(change).get("version") if change else 1
     if version != newest or not agrees(record, tokens, _json(masks)):
         raise CannotOpen
     return record

@@ -7,6 +7,7 @@ from vault import patients, reindexing, search
 from vault.core.sealing import CannotOpen
 from vault.keyring import indexes
 from vault.models import AuditEntry, DataKey, IndexBlock, Patient, SealedRecord, SealedValue
+from vault.records import read_by_id
 from vault.shredding import NotShredded, backup_readable_until, shred
 
 
@@ -89,3 +90,16 @@ def test_while_an_index_is_built_both_forget_her(cast):
     assert _listed(cast.clinic.id, cast.patient.number) == 0
     list(reindexing.build(building))
     assert search.find(cast.clinic.id, "quix", BY).patients == []
+
+
+def test_her_rows_put_back_from_a_backup_with_her_key_do_not_open(cast):
+    """Even while the key-encryption key of that time is still there: the log says that she was erased."""
+    patient = Patient.objects.get(pk=cast.patient.pk)
+    kept = [list(model.objects.filter(patient=patient).values()) for model in (DataKey, SealedRecord)]
+    was = Patient.objects.filter(pk=patient.pk).values().get()
+    shred(cast.patient, BY, reason="request")
+    for model, rows in zip((DataKey, SealedRecord), kept, strict=True):
+        model.objects.bulk_create([model(**row) for row in rows])
+    Patient.objects.filter(pk=patient.pk).update(**was)
+    with pytest.raises(CannotOpen):
+        read_by_id(patient.pk)
