@@ -120,6 +120,7 @@ def indexes(clinic: UUID) -> list[Index]:
 
 
 def create_index_key(clinic: UUID, generation: int = 1, *, in_use: bool = True) -> IndexKey:
+    prove()  # or a clinic that is new would be written under another vault's keys
     keys = provider()
     wrapped = wrap(
         new_key(),

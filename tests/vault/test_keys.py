@@ -5,9 +5,12 @@ from pathlib import Path
 import pytest
 from django.urls import reverse
 
+from accounts.models import Clinic
 from tests.cast import BY, sign_in
 from vault import keyring, keywatch, patients
-from vault.custody import VaultUnavailable
+from vault.custody import InClear, VaultUnavailable
+from vault.keyfile import KeyFile
+from vault.models import IndexKey
 
 
 @pytest.fixture
@@ -79,3 +82,17 @@ def test_a_key_file_that_others_can_read_in_mid_run_closes_the_vault(cast, watch
     finally:
         watched.chmod(0o600)
     assert client.get("/healthz").json()["ready"]
+
+
+def test_a_new_clinic_is_not_written_under_the_keys_of_another_vault(cast, settings, tmp_path):
+    """Its own index key would open, and so hide that nothing else does."""
+    KeyFile(tmp_path / "other.json", InClear()).create()
+    settings.VAULT_KEY_FILE = str(tmp_path / "other.json")
+    forget()
+    try:
+        clinic = Clinic.objects.create(name="New Clinic")
+        with pytest.raises(VaultUnavailable):
+            patients.create(clinic.id, {"name": "New Person", "birth_date": "1990-01-01"}, BY)
+    finally:
+        forget()
+    assert not IndexKey.objects.filter(clinic_id=clinic.id).exists()
