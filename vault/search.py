@@ -53,8 +53,10 @@ def look(clinic: UUID, query: str, *, limit: int = 20) -> tuple[Found, Question 
     """What `find` finds, and as which question it was read; without the entry, which the caller owes."""
     found, asked = Found(), None
     for asked in questions(query[:LONGEST_QUERY], settings.DEFAULT_REGION):
-        found = _answer(clinic, asked, limit)
-        if found.patients:
+        answer = _answer(clinic, asked, limit)
+        if answer.patients or not found.similar:
+            found = answer
+        if answer.patients:
             break
     return found, asked
 

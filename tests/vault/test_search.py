@@ -65,6 +65,20 @@ def test_she_is_found_by_her_record_number(cast):
     assert _find(cast, f"quixplotz {number}") == [cast.patient]
 
 
+@pytest.mark.parametrize("number", ["7", "R2", "12-B", "1984", "A 1984"])
+def test_a_short_record_number_is_one_too(cast, number):
+    values = {"name": "Otto Berg", "birth_date": "1990-01-01"}
+    patient = patients.create(cast.clinic.id, values, BY, record_number=number)
+    assert _find(cast, number) == [patient]
+    assert _find(cast, f"otto {number}") == ([] if number in ("1984", "A 1984") else [patient])
+
+
+@pytest.mark.parametrize("query", ["ann 2nd", "2nd", "ann lee 2nd", "r2d2 ann", "lee r2"])
+def test_a_name_with_digits_is_found(cast, query):
+    patient = patients.create(cast.clinic.id, {"name": "Ann R2D2 Lee 2nd", "birth_date": "1990-01-01"}, BY)
+    assert _find(cast, query) == [patient]
+
+
 @pytest.mark.parametrize(
     "query",
     [

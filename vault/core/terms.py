@@ -96,7 +96,7 @@ def questions(query: str, region: str) -> Iterator[Question]:
     """What a typed search could mean, likeliest first.
 
     First the query as one phone number, e-mail, date, id or record number, spaces and all; then word by word:
-    "maria 1984-03-17" could be an id too, and is none.
+    "maria 1984-03-17" could be an id too, and is none. Last, where a word has digits, as names: "Ann Lee 2nd".
     """
     whole = _whole(query, region)
     if whole.asks:
@@ -111,6 +111,10 @@ def questions(query: str, region: str) -> Iterator[Question]:
         )
         if merged.asks and not years:
             yield merged
+    if any(c.isdigit() for c in query):
+        pieces = [piece for word in query.split()[:MOST_WORDS] for piece in _pieces(word)]
+        if any(c.isalpha() for c in query) and pieces:
+            yield Question(words=tuple(map(_name, pieces)))
 
 
 def _whole(text: str, region: str) -> Question:
@@ -129,9 +133,9 @@ def _whole(text: str, region: str) -> Question:
             found.append((field, digest_text(KINDS[field].normalise(text, region))))
         except BadValue:
             continue
-    if not found:
-        return Question()
-    return Question(digests=((*found, ("record_number", record_number(text))),))
+    if any(c.isdigit() for c in text):  # a name is no record number, or each would be looked up as both
+        found.append(("record_number", record_number(text)))
+    return Question(digests=(tuple(found),)) if found else Question()
 
 
 def record_number(text: str) -> str:
@@ -145,9 +149,12 @@ def _one(word: str, region: str) -> list[Question]:
     whole = _whole(word, region)
     if whole.asks:
         return [whole]
-    # "anna-maria" is two names, while the pieces of a date or an address are no names at all
-    pieces = [p for p in fold(word).split() if len(p) >= PREFIX_LETTERS.start]
-    return [Question(words=(_name(piece),)) for piece in pieces]
+    return [Question(words=(_name(piece),)) for piece in _pieces(word)]
+
+
+def _pieces(word: str) -> list[str]:
+    """ "anna-maria" is two names."""
+    return [piece for piece in fold(word).split() if len(piece) >= PREFIX_LETTERS.start]
 
 
 def _name(word: str) -> Word:
