@@ -8,7 +8,7 @@ from django.utils import timezone
 from vault.core.blocks import BlockSealer
 from vault.core.digests import Indexer
 from vault.core.records import RecordSealer
-from vault.core.sealing import CannotOpen, Sealer, new_key, unwrap, wrap, wrapped_under
+from vault.core.sealing import CannotOpen, Sealer, new_key, owner_of, unwrap, wrap, wrapped_under
 from vault.custody import VaultUnavailable as VaultUnavailable
 from vault.keydocument import KeySet
 from vault.keywatch import keys
@@ -36,38 +36,36 @@ class Opener:
         return self._values
 
 
-def wrap_data_key(keys: KeySet, key: bytes, clinic: UUID, patient: UUID, generation: int) -> bytes:
-    return wrap(
-        key, keys.current, keys.current_id, purpose="data", clinic=clinic, patient=patient, generation=generation
-    )
+def wrap_data_key(keys: KeySet, key: bytes, owner: bytes, generation: int) -> bytes:
+    return wrap(key, keys.current, keys.current_id, purpose="data", owner=owner, generation=generation)
 
 
-def unwrap_data_key(keys: KeySet, wrapped: bytes, clinic: UUID, patient: UUID, generation: int) -> bytes:
+def unwrap_data_key(keys: KeySet, wrapped: bytes, owner: bytes, generation: int) -> bytes:
     """The data key, or `CannotOpen`; `VaultUnavailable` where the fault is the key file's and not this key's."""
     try:
         cipher = keys.cipher(wrapped_under(wrapped))
-        return unwrap(wrapped, cipher, purpose="data", clinic=clinic, patient=patient, generation=generation)
+        return unwrap(wrapped, cipher, purpose="data", owner=owner, generation=generation)
     except (CannotOpen, VaultUnavailable):
         prove()
         raise CannotOpen from None
 
 
 @lru_cache(maxsize=4096)
-def _opener(_keys: KeySet, wrapped: bytes, clinic: UUID, patient: UUID, generation: int) -> Opener:
+def _opener(_keys: KeySet, wrapped: bytes, owner: bytes, generation: int) -> Opener:
     # The wrapped bytes and the key file are part of the cache's key, so a change of either is noticed.
-    return Opener(unwrap_data_key(_keys, wrapped, clinic, patient, generation))
+    return Opener(unwrap_data_key(_keys, wrapped, owner, generation))
 
 
-def opener_of(wrapped: bytes, clinic: UUID, patient: UUID, generation: int) -> Opener:
-    return _opener(provider(), wrapped, clinic, patient, generation)
+def opener_of(wrapped: bytes, owner: bytes, generation: int) -> Opener:
+    return _opener(provider(), wrapped, owner, generation)
 
 
 def opener(key: DataKey, clinic: UUID) -> Opener:
-    return opener_of(bytes(key.wrapped), clinic, key.patient_id, key.generation)
+    return opener_of(bytes(key.wrapped), owner_of(clinic, key.patient_id), key.generation)
 
 
 def create_data_key(patient: Patient, generation: int = 1) -> DataKey:
-    wrapped = wrap_data_key(provider(), new_key(), patient.clinic_id, patient.id, generation)
+    wrapped = wrap_data_key(provider(), new_key(), owner_of(patient.clinic_id, patient.id), generation)
     return DataKey.objects.create(patient=patient, generation=generation, wrapped=wrapped, created_at=timezone.now())
 
 
@@ -96,7 +94,7 @@ class Index:
 def _index_tools(keys: KeySet, wrapped: bytes, clinic: UUID, generation: int) -> tuple[Indexer, BlockSealer]:
     try:
         cipher = keys.cipher(wrapped_under(wrapped))
-        key = unwrap(wrapped, cipher, purpose="index", clinic=clinic, patient=None, generation=generation)
+        key = unwrap(wrapped, cipher, purpose="index", owner=owner_of(clinic), generation=generation)
     except CannotOpen:
         raise VaultUnavailable("The vault's key file does not open this clinic's index.") from None
     return Indexer(key), BlockSealer(key, clinic, generation)
@@ -127,8 +125,7 @@ def create_index_key(clinic: UUID, generation: int = 1, *, in_use: bool = True) 
         keys.current,
         keys.current_id,
         purpose="index",
-        clinic=clinic,
-        patient=None,
+        owner=owner_of(clinic),
         generation=generation,
     )
     row, _ = IndexKey.objects.get_or_create(  # another process may make it first; theirs is the clinic's key

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from vault.core.fields import BLANK_MASK, KINDS
 from vault.core.records import CODES, Record, associated_data
-from vault.core.sealing import CannotOpen
+from vault.core.sealing import CannotOpen, owner_of
 from vault.core.tokens import new_token
 from vault.keyring import newest_data_key, opener, opener_of
 from vault.models import Patient, SealedRecord
@@ -55,9 +55,9 @@ def read_by_id(patient: UUID) -> Record:
     if not rows:
         raise CannotOpen
     clinic, masks, version, sealed, generation, wrapped, change, *tokens = rows[0]
-    clinic = clinic if isinstance(clinic, UUID) else UUID(clinic)
-    place = associated_data(clinic, patient, generation, version, tokens)
-    record = opener_of(bytes(wrapped), clinic, patient, generation).records.open(bytes(sealed), place)
+    owner = owner_of(clinic if isinstance(clinic, UUID) else UUID(clinic), patient)
+    place = associated_data(owner, generation, version, tokens)
+    record = opener_of(bytes(wrapped), owner, generation).records.open(bytes(sealed), place)
     newest = _json(change).get("version") if change else 1
     if version != newest or not agrees(record, tokens, _json(masks)):
         raise CannotOpen
@@ -78,7 +78,7 @@ def open_row(row: SealedRecord, patient: Patient) -> Record:
 
 
 def place_of(patient: Patient, generation: int, version: int) -> bytes:
-    return associated_data(patient.clinic_id, patient.id, generation, version, tokens_of(patient))
+    return associated_data(owner_of(patient.clinic_id, patient.id), generation, version, tokens_of(patient))
 
 
 def write_record(

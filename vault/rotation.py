@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from vault.core.records import Record
-from vault.core.sealing import CannotOpen, Place, unwrap, wrap, wrapped_under
+from vault.core.sealing import CannotOpen, Place, owner_of, unwrap, wrap, wrapped_under
 from vault.keyfile import configured_file
 from vault.keyring import VaultUnavailable, create_data_key, opener, prove
 from vault.keywatch import keys
@@ -121,16 +121,14 @@ def damaged() -> list[UUID]:
 
 
 def _moved(wrapped: bytes, purpose: str, clinic: UUID, patient: UUID | None, generation: int) -> bytes:
-    keyset = keys()
+    keyset, owner = keys(), owner_of(clinic, patient)
     try:
         cipher = keyset.cipher(wrapped_under(wrapped))
-        key = unwrap(wrapped, cipher, purpose=purpose, clinic=clinic, patient=patient, generation=generation)
+        key = unwrap(wrapped, cipher, purpose=purpose, owner=owner, generation=generation)
     except (CannotOpen, VaultUnavailable):
         prove()  # where the whole key file is another's, that is what is said
         raise CannotOpen from None
-    return wrap(
-        key, keyset.current, keyset.current_id, purpose=purpose, clinic=clinic, patient=patient, generation=generation
-    )
+    return wrap(key, keyset.current, keyset.current_id, purpose=purpose, owner=owner, generation=generation)
 
 
 def retire(key_id: bytes) -> None:

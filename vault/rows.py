@@ -121,16 +121,16 @@ def read(sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         return list(cursor.fetchall())
 
 
-def stream(sql: str, values: Sequence[Any], *, chunk: int) -> Iterator[tuple[Any, ...]]:
-    """A long answer piece by piece, so that memory holds one piece. A transaction is open meanwhile."""
+def stream(sql: str, values: Sequence[Any], *, chunk: int) -> Iterator[list[tuple[Any, ...]]]:
+    """A long answer, `chunk` rows at a time, so that memory holds so many. A transaction is open meanwhile."""
     with transaction.atomic():
         if connection.vendor == "postgresql":
             with connection.wrap_database_errors, psycopg.ServerCursor(connection.connection, "vault") as cursor:
-                cursor.itersize = chunk
                 cursor.execute(sql, values, binary=True)
-                yield from cursor
+                while rows := cursor.fetchmany(chunk):
+                    yield rows
             return
         with connection.cursor() as cursor:
             cursor.execute(sql, values)
             while rows := cursor.fetchmany(chunk):
-                yield from rows
+                yield rows

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import connection
 
 from vault.bulk import read_many
+from vault.core.sealing import owner_of
 from vault.custody import configured
 from vault.keydocument import recover
 from vault.keyfile import configured_file
@@ -155,6 +156,6 @@ def _keys() -> dict[str, bytes]:
     for key_id, entry in document.entries.items():
         found[f"key-encryption key {key_id.hex()}"] = recover(custodian, key_id, entry)
     for row in DataKey.objects.select_related("patient").order_by("?")[:50]:
-        where = row.patient.clinic_id, row.patient_id, row.generation
-        found[f"data key {row.pk}"] = unwrap_data_key(keys(), bytes(row.wrapped), *where)
+        owner = owner_of(row.patient.clinic_id, row.patient_id)
+        found[f"data key {row.pk}"] = unwrap_data_key(keys(), bytes(row.wrapped), owner, row.generation)
     return found

@@ -14,7 +14,7 @@ from tests.vectors.make_index import BLOCKS, CLINIC, DIGESTS, KEY, WRAPPED, labe
 from vault import patients, postings, search
 from vault.core.blocks import BlockSealer, Directory, Entry, Leaf, decode, encode
 from vault.core.digests import Indexer
-from vault.core.sealing import CannotOpen, unwrap, wrapped_under
+from vault.core.sealing import CannotOpen, owner_of, unwrap, wrapped_under
 from vault.keyring import indexes
 from vault.models import AuditEntry, IndexBlock
 from vault.shredding import shred
@@ -60,7 +60,7 @@ def _unwrap(vector):
     where = {name: vector[name] for name in ("purpose", "generation")}
     patient = UUID(vector["patient"]) if vector["patient"] else None
     kek, wrapped = AESGCM(bytes.fromhex(vector["kek"])), bytes.fromhex(vector["wrapped"])
-    return unwrap(wrapped, kek, clinic=UUID(vector["clinic"]), patient=patient, **where)
+    return unwrap(wrapped, kek, owner=owner_of(UUID(vector["clinic"]), patient), **where)
 
 
 @_vectors(WRAPPED, good=True)

@@ -16,7 +16,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 from vault.core.fields import BLANK_MASK
-from vault.core.sealing import Place, Sealer, new_key, wrap
+from vault.core.sealing import Place, Sealer, new_key, owner_of, wrap
 from vault.core.tokens import new_token
 from vault.keyring import provider
 from vault.records import masks_of
@@ -26,8 +26,8 @@ for target in ("accounts", "vault"):
 apps = MigrationExecutor(connection).loader.project_state(("vault", "0002_append_only_audit")).apps
 model = lambda name: apps.get_model("vault", name).objects
 now, keys = timezone.now(), provider()
-def wrapped(key, **where):
-    return wrap(key, keys.current, keys.current_id, generation=1, **where)
+def wrapped(key, purpose, *owner):
+    return wrap(key, keys.current, keys.current_id, purpose=purpose, owner=owner_of(*owner), generation=1)
 def add(clinic, number, notes, **values):
     patient = uuid4()
     masks = masks_of(values) | {"email": BLANK_MASK}
@@ -44,14 +44,14 @@ def add(clinic, number, notes, **values):
     model("Patient").filter(pk=patient).update(**tokens)
     model("DataKey").create(
         patient_id=patient, generation=1, created_at=now,
-        wrapped=wrapped(key, purpose="data", clinic=clinic, patient=patient),
+        wrapped=wrapped(key, "data", clinic, patient),
     )
     model("SearchDigest").create(clinic_id=clinic, patient_id=patient, field="name", digest=bytes(16))
     for note in notes:
         print(patient, seal("consult_note", note.encode()), note)
 for clinic in (UUID(int=1), UUID(int=2)):
     model("IndexKey").create(
-        clinic_id=clinic, created_at=now, wrapped=wrapped(new_key(), purpose="index", clinic=clinic, patient=None)
+        clinic_id=clinic, created_at=now, wrapped=wrapped(new_key(), "index", clinic)
     )
     add(clinic, "R1", ("first", "second"), name="María García", birth_date="1984-03-17", phone="+442079460142")
     add(clinic, "R2", (), name="Aiko Watanabe", birth_date="1990-01-02")

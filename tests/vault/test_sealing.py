@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.vectors.make import FILE, KEY, PLACE, place_of
-from vault.core.sealing import CannotOpen, Sealer, new_key, unwrap, wrap, wrapped_under
+from vault.core.sealing import CannotOpen, Sealer, new_key, owner_of, unwrap, wrap, wrapped_under
 
 VECTORS = json.loads(FILE.read_text())
 PLACE_HERE = place_of(PLACE)
@@ -86,7 +86,8 @@ def test_a_data_key_has_32_bytes():
         Sealer(b"short")
 
 
-WHERE = {"purpose": "data", "clinic": uuid4(), "patient": uuid4(), "generation": 1}
+CLINIC, PATIENT = uuid4(), uuid4()
+WHERE = {"purpose": "data", "owner": owner_of(CLINIC, PATIENT), "generation": 1}
 
 
 def test_a_wrapped_key_unwraps_where_it_belongs_and_names_its_key():
@@ -99,8 +100,14 @@ def test_a_wrapped_key_unwraps_where_it_belongs_and_names_its_key():
 
 @pytest.mark.parametrize(
     "change",
-    [{"purpose": "index"}, {"clinic": uuid4()}, {"patient": uuid4()}, {"patient": None}, {"generation": 2}],
-    ids=lambda c: "/".join(c),
+    [
+        {"purpose": "index"},
+        {"owner": owner_of(uuid4(), PATIENT)},
+        {"owner": owner_of(CLINIC, uuid4())},
+        {"owner": owner_of(CLINIC)},
+        {"generation": 2},
+    ],
+    ids=["purpose", "clinic", "patient", "no patient", "generation"],
 )
 def test_a_wrapped_key_that_was_moved_does_not_unwrap(change):
     kek = AESGCM(new_key())

@@ -13,6 +13,7 @@ from uuid import UUID
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from vault.core.records import CODES, Record, RecordSealer, associated_data
+from vault.core.sealing import owner_of
 
 FILE = Path(__file__).parent / "records.json"
 KEY = bytes(range(32))
@@ -31,8 +32,8 @@ TWO = {"name": "Ann Lee", "birth_date": "1990-01-01"}
 
 
 def place_of(vector: dict[str, Any]) -> bytes:
-    clinic, patient = UUID(vector["clinic"]), UUID(vector["patient"])
-    return associated_data(clinic, patient, vector["generation"], vector["version"], vector["tokens"])
+    owner = owner_of(UUID(vector["clinic"]), UUID(vector["patient"]))
+    return associated_data(owner, vector["generation"], vector["version"], vector["tokens"])
 
 
 def tokens_for(values: dict[str, str]) -> list[str]:

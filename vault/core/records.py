@@ -3,9 +3,8 @@
 import os
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from hmac import compare_digest, digest
-from uuid import UUID
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -26,18 +25,17 @@ _ENTRY = struct.Struct(">BH")
 _LONGEST = 0xFFFF
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """What a sealed record says: field -> text, and whether the patient is a decoy."""
 
     values: Mapping[str, str]
     decoy: bool = False
 
 
-def associated_data(clinic: UUID, patient: UUID, generation: int, version: int, tokens: Iterable[str]) -> bytes:
-    """Where a record belongs. `tokens`: those of the patient's row in the order of `CODES`, empty ones too."""
-    place = clinic.bytes + patient.bytes + (generation << 32 | version).to_bytes(8, "big")
-    return b"telehealth/2/record" + place + "".join(tokens).encode()
+def associated_data(owner: bytes, generation: int, version: int, tokens: Iterable[str]) -> bytes:
+    """Where a record belongs. `owner`: `sealing.owner_of` the clinic and patient. `tokens`: those of the patient's row
+    in the order of `CODES`, empty ones too."""
+    return b"telehealth/2/record" + owner + (generation << 32 | version).to_bytes(8, "big") + "".join(tokens).encode()
 
 
 class RecordSealer:
@@ -69,14 +67,15 @@ class RecordSealer:
 
 
 def _encode(record: Record) -> bytes:
-    parts = [bytes((_DECOY if record.decoy else 0, len(record.values)))]
+    values, decoy = record
+    parts = [bytes((_DECOY if decoy else 0, len(values)))]
     for field, code in CODES.items():
-        if field in record.values:
-            text = record.values[field].encode()
+        if field in values:
+            text = values[field].encode()
             if not 0 < len(text) <= _LONGEST:
                 raise ValueError("a value has 1 to 65,535 bytes")
             parts += _ENTRY.pack(code, len(text)), text
-    if len(parts) != 2 * len(record.values) + 1:
+    if len(parts) != 2 * len(values) + 1:
         raise ValueError("a record has known fields only")
     plain = b"".join(parts)
     return plain + bytes(-len(plain) % _PAD)

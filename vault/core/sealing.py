@@ -89,30 +89,20 @@ class Sealer:
             raise CannotOpen from None
 
 
-def _wrap_context(purpose: str, clinic: UUID, patient: UUID | None, generation: int) -> bytes:
-    return b"telehealth/1/wrap%b%b%b%b" % (
-        _lp(purpose),
-        clinic.bytes,
-        patient.bytes if patient else _NO_PATIENT,
-        generation.to_bytes(4, "big"),
-    )
+_WRAPPED_FOR = {purpose: b"telehealth/1/wrap" + _lp(purpose) for purpose in ("data", "index")}
 
 
-def wrap(
-    key: bytes,
-    kek: AESGCM,
-    kek_id: bytes,
-    *,
-    purpose: str,
-    clinic: UUID,
-    patient: UUID | None,
-    generation: int,
-) -> bytes:
-    """Wrap a 32-byte key under a key-encryption key; `purpose` is "data" or "index"."""
+def owner_of(clinic: UUID, patient: UUID | None = None) -> bytes:
+    """Whose a key is, in 32 bytes: a patient's in her clinic, or the clinic's own."""
+    return clinic.bytes + (patient.bytes if patient else _NO_PATIENT)
+
+
+def wrap(key: bytes, kek: AESGCM, kek_id: bytes, *, purpose: str, owner: bytes, generation: int) -> bytes:
+    """Wrap a 32-byte key under a key-encryption key; `purpose` is "data" or "index", `owner` as from `owner_of`."""
     if len(key) != KEY_BYTES or len(kek_id) != KEK_ID_BYTES:
         raise ValueError("a key has 32 bytes and a key-encryption key's id 8")
     nonce = os.urandom(_NONCE)
-    context = _wrap_context(purpose, clinic, patient, generation)
+    context = _WRAPPED_FOR[purpose] + owner + generation.to_bytes(4, "big")
     return VERSION + kek_id + nonce + kek.encrypt(nonce, key, context)
 
 
@@ -123,11 +113,13 @@ def wrapped_under(wrapped: bytes) -> bytes:
     return wrapped[1 : 1 + KEK_ID_BYTES]
 
 
-def unwrap(wrapped: bytes, kek: AESGCM, *, purpose: str, clinic: UUID, patient: UUID | None, generation: int) -> bytes:
-    wrapped_under(wrapped)
+def unwrap(wrapped: bytes, kek: AESGCM, *, purpose: str, owner: bytes, generation: int) -> bytes:
+    """The key in what `wrap` made. `kek`: the key-encryption key that `wrapped_under` names."""
     start = 1 + KEK_ID_BYTES
     nonce, body = wrapped[start : start + _NONCE], wrapped[start + _NONCE :]
+    if len(body) != KEY_BYTES + _TAG or wrapped[:1] != VERSION:
+        raise CannotOpen
     try:
-        return kek.decrypt(nonce, body, _wrap_context(purpose, clinic, patient, generation))
+        return kek.decrypt(nonce, body, _WRAPPED_FOR[purpose] + owner + generation.to_bytes(4, "big"))
     except InvalidTag:
         raise CannotOpen from None

@@ -4,7 +4,7 @@ from django.db import migrations
 
 from vault.core.fields import BLANK_MASK
 from vault.core.records import CODES, Record, RecordSealer, associated_data
-from vault.core.sealing import Place, Sealer, unwrap, wrapped_under
+from vault.core.sealing import Place, Sealer, owner_of, unwrap, wrapped_under
 from vault.keyring import provider
 
 
@@ -20,7 +20,8 @@ def seal_records(apps, _schema_editor):
 
 def seal_one(model, patient, number):
     row = model["DataKey"].objects.get(patient=patient, generation=1)  # there was no rotation yet
-    where = {"purpose": "data", "clinic": patient.clinic_id, "patient": patient.pk, "generation": 1}
+    owner = owner_of(patient.clinic_id, patient.pk)
+    where = {"purpose": "data", "owner": owner, "generation": 1}
     key = unwrap(bytes(row.wrapped), provider().cipher(wrapped_under(bytes(row.wrapped))), **where)
     tokens = {field: getattr(patient, field) for field in CODES if getattr(patient, field)}
     values = {}
@@ -30,7 +31,7 @@ def seal_one(model, patient, number):
         values[field] = Sealer(key).open(bytes(sealed.sealed), place).decode()
         sealed.delete()
     model["SealedValue"].objects.filter(patient=patient).update(key=row)
-    place = associated_data(patient.clinic_id, patient.pk, 1, 1, [tokens.get(field, "") for field in CODES])
+    place = associated_data(owner, 1, 1, [tokens.get(field, "") for field in CODES])
     sealed = RecordSealer(key).seal(Record(values), place)
     model["SealedRecord"].objects.create(patient=patient, key=row, version=1, sealed=sealed)
     patient.number = number
