@@ -68,6 +68,7 @@ class File:
     name: str
     content_type: str
     content: bytes
+    decoy: bool = False
 
 
 def export(patient: Patient, by: audit.Actor, *, form: str, reason: str) -> File:
@@ -81,13 +82,14 @@ def export(patient: Patient, by: audit.Actor, *, form: str, reason: str) -> File
     # Committed before anything is opened: an export that fails afterwards is in the log all the same.
     audit.record("patient.export", by, patient=patient.id, purpose=reason, format=form, **counts)
     try:
-        content = FORMS[form].write(export_facts.gather(patient, by, reason=reason, at=at))
+        facts = export_facts.gather(patient, by, reason=reason, at=at)
+        content = FORMS[form].write(facts)
     except (NotExported, CannotOpen) as error:
         action = "vault.tamper" if isinstance(error, CannotOpen) else "patient.export"
         audit.record(action, by, patient=patient.id, outcome=AuditEntry.Outcome.FAILED)
         raise
     name = f"record-{patient.record_number}-{timezone.localtime(at):%Y-%m-%d}.{FORMS[form].ending}"
-    return File(file_name(name), FORMS[form].content_type, content)
+    return File(file_name(name), FORMS[form].content_type, content, facts.decoy)
 
 
 def file_name(name: str) -> str:

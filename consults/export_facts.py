@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db.models import Avg, Count, Max, Min, Q
 
 from accounts.models import Clinic, User
-from consults.models import Consent, Consult, Note, Participant, VoiceRecording
+from consults.models import Concern, Consent, Consult, Note, Participant, VoiceRecording
 from vault import patients as vault_patients
 from vault.audit import Actor
 from vault.core.fields import KINDS
@@ -54,12 +54,16 @@ class Facts:
     #: field -> value in clear, in the order of KINDS
     values: dict[str, str]
     visits: list[Visit]
+    #: emergency access to her record, oldest first, with the reason and the reviewer's note in clear
+    emergencies: list[tuple[Concern, str, str]]
     #: what was done with her record, oldest first
     log: list[AuditEntry]
     #: who made this, why (a key of `consults.export.REASONS`), and the moment
     by: Actor
     reason: str
     at: dt.datetime
+    #: she is made up, and an officer is to be told of the export
+    decoy: bool = False
 
 
 def counts(patient: Patient) -> dict[str, Any]:
@@ -83,15 +87,18 @@ def gather(patient: Patient, by: Actor, *, reason: str, at: dt.datetime) -> Fact
     """Open everything. The caller has checked who asks, and written the entry."""
     clinic = Clinic.objects.get(pk=patient.clinic_id)
     consults = Consult.objects.filter(patient=patient).select_related("clinician").order_by("created_at")
+    record = read_record(patient)
     return Facts(
         patient=patient,
         clinic=clinic,
-        values=_values(patient),
+        values={field: record.values[field] for field in KINDS if field in record.values},
         visits=[_visit(patient, consult) for consult in consults],
+        emergencies=_emergencies(patient),
         log=list(AuditEntry.objects.filter(patient=str(patient.id)).order_by("id")),
         by=by,
         reason=reason,
         at=at,
+        decoy=record.decoy,
     )
 
 
@@ -114,13 +121,17 @@ def _filled(patient: Patient) -> list[str]:
     return [field for field in KINDS if getattr(patient, field)]
 
 
-def _values(patient: Patient) -> dict[str, str]:
-    values = read_record(patient).values
-    return {field: values[field] for field in KINDS if field in values}
-
-
 def _open(patient: Patient, field: str, token: str) -> str:
     return vault_patients.unseal(patient, field, token).decode()
+
+
+def _emergencies(patient: Patient) -> list[tuple[Concern, str, str]]:
+    rows = Concern.objects.filter(patient=patient, kind=Concern.Kind.BREAK_GLASS).order_by("at")
+    opened = []
+    for row in rows.select_related("person", "reviewer"):
+        note = _open(patient, "review_note", row.note) if row.note else ""
+        opened.append((row, _open(patient, "break_glass_reason", row.reason), note))
+    return opened
 
 
 def _visit(patient: Patient, consult: Consult) -> Visit:

@@ -33,9 +33,23 @@ WRITES = {
 }  # fmt: skip
 
 
+BROKE_GLASS = coding(terminology("v3-ActReason"), "BTG", "break the glass")
+
+
 def events(facts: Facts) -> list[Json]:
     visits = {str(visit.consult.id) for visit in facts.visits}
-    return [_event(facts, entry, visits) for entry in facts.log]
+    said = {str(concern.id): (reason, note) for concern, reason, note in facts.emergencies}
+    return [_event(facts, entry, visits) | _emergency(entry, said) for entry in facts.log]
+
+
+def _emergency(entry: AuditEntry, said: dict[str, tuple[str, str]]) -> Json:
+    """The reason of emergency access, and what its reviewer wrote: both are sealed, and not in the log itself."""
+    reason, note = said.get(entry.detail.get("concern", ""), ("", ""))
+    if reason and entry.action == "patient.break_glass":
+        return {"purposeOfEvent": [concept(BROKE_GLASS, text=plain(reason))]}
+    if note and entry.action == "review.sign":
+        return {"outcomeDesc": plain(note)}
+    return {}
 
 
 def _event(facts: Facts, entry: AuditEntry, visits: set[str]) -> Json:

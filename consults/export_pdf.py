@@ -53,7 +53,7 @@ def document(facts: Facts) -> dict[str, Any]:
             ["Holds", _holds(facts)],
         ],
         "notes": [KEEP_SAFE, *([NO_SOUND] if any(v.recordings for v in facts.visits) else [])],
-        "sections": [_person(facts), _visits(facts), _log(facts)],
+        "sections": [_person(facts), _visits(facts), *_emergencies(facts), _log(facts)],
     }
 
 
@@ -131,6 +131,20 @@ def _consent(consent: Consent, signed_name: str) -> list[Block]:
         rows.append(["Holds until", moment(consent.expires_at)])
     blocks: list[Block] = [{"kind": "subheading", "text": said}, {"kind": "facts", "rows": rows}]
     return [*blocks, {"kind": "written", "text": words.text}] if signed_name else blocks
+
+
+def _emergencies(facts: Facts) -> list[Block]:
+    blocks: list[Block] = []
+    for concern, reason, note in facts.emergencies:
+        rows = [["By", concern.person.name], ["Until", moment(concern.until)]] if concern.until else []
+        if concern.reviewer and concern.reviewed_at:
+            rows.append(["Reviewed", f"{concern.reviewer.name}, {moment(concern.reviewed_at)}"])
+            rows.append(["Found", concern.get_finding_display()])
+        blocks += [{"kind": "heading", "text": moment(concern.at)}, {"kind": "facts", "rows": rows}]
+        blocks.append({"kind": "written", "text": reason})
+        if note:
+            blocks += [{"kind": "subheading", "text": "The reviewer's note"}, {"kind": "written", "text": note}]
+    return [{"title": "Emergency access, and why", "blocks": blocks}] if blocks else []
 
 
 def _log(facts: Facts) -> Block:

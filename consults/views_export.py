@@ -9,7 +9,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from accounts import attempts, sessions
 from accounts.access import denied, person, requires
 from accounts.models import User
-from consults import certificate_pdf, erasing, export
+from consults import certificate_pdf, concerns, erasing, export, tasks
 from consults.confirming import ConfirmedForm, confirmed
 from consults.export_forms import EraseForm, ExportForm
 from consults.typesetting import CannotSet
@@ -57,7 +57,10 @@ def _file(request: HttpRequest, patient: Patient, form: ExportForm) -> HttpRespo
         denied(request, request.path)
         raise export.NotExported("You have exported very many records. Wait 15 minutes, then go on.")
     by, wanted = sessions.actor(request), form.cleaned_data
-    return _download(export.export(patient, by, form=wanted["form"], reason=wanted["reason"]))
+    file = export.export(patient, by, form=wanted["form"], reason=wanted["reason"])
+    if file.decoy and (concern := concerns.decoy_read(person(request), patient, by)):
+        tasks.enqueue(tasks.tell_officers, str(concern.id))
+    return _download(file)
 
 
 def _download(file: export.File) -> HttpResponse:

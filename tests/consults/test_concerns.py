@@ -238,3 +238,10 @@ def test_nothing_at_rest_tells_a_decoy_from_a_patient(cast, decoy):
     assert not Concern.objects.exists()
     assert MARIA  # the cast's patients are no decoys
     assert not patients.opened(cast.patient).decoy
+
+
+def test_a_decoy_that_an_officer_exports_raises_the_alarm_too(cast, decoy):
+    typed = {"form": "fhir", "reason": "subject"}
+    answer = sign_in(cast.officer).post(reverse("export", args=[decoy.id]), typed)
+    assert answer.headers["Content-Type"] == "application/fhir+json"
+    assert Concern.objects.get(kind="decoy").person == cast.officer

@@ -11,7 +11,7 @@ import pytest
 from django.utils import timezone
 
 from accounts import sessions
-from consults import consent, export, export_fhir, visit, voice
+from consults import concerns, consent, export, export_fhir, visit, voice
 from consults.export_check import NotValid, check
 from consults.models import QualitySample
 from tests.cast import BY, MARIA, Visit, agree, bring_to
@@ -292,3 +292,19 @@ def test_nothing_runs_off_the_paper(cast, by):
 
 def _boxes(paper):
     return read_pdf(paper, "pdftotext", "-bbox", "-", "-")
+
+
+def test_emergency_access_is_in_both_with_its_reason_and_review(cast, told, by):
+    concern = concerns.break_glass(cast.colleague, cast.patient, "Collapsed on the phone", by)
+    note = "Called the ambulance, and rightly so"
+    officers = sessions.staff_actor(cast.officer)
+    concerns.sign(concern, cast.officer, finding="justified", note=note, by=officers)
+    bundle = json.loads(export.export(cast.patient, by, form="fhir", reason="subject").content)
+    events = of_kind(bundle, "AuditEvent")
+    (reason,) = [e["purposeOfEvent"][0] for e in events if e["subtype"][0]["code"] == "patient.break_glass"]
+    assert (reason["text"], reason["coding"][0]["code"]) == ("Collapsed on the phone", "BTG")
+    assert [e["outcomeDesc"] for e in events if e["subtype"][0]["code"] == "review.sign"] == [note]
+    paper = export.export(cast.patient, by, form="pdf", reason="subject").content
+    text = " ".join(read_pdf(paper, "pdftotext", "-layout", "-", "-").split())
+    assert "Collapsed on the phone" in text
+    assert note in text
