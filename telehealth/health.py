@@ -7,7 +7,8 @@ from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 from redis.exceptions import RedisError
 
-from vault import keyring
+from vault import keyring, keywatch
+from vault.custody import VaultUnavailable
 
 
 def _problems() -> list[str]:
@@ -19,9 +20,9 @@ def _problems() -> list[str]:
     except DatabaseError:
         problems.append("database")
     try:
-        keyring.provider()
+        keywatch.keys()
         keyring.prove()
-    except keyring.VaultUnavailable:
+    except VaultUnavailable:
         problems.append("vault")
     return problems
 

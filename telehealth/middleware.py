@@ -9,7 +9,7 @@ from django.utils.deprecation import MiddlewareMixin
 from accounts import sessions
 from vault import patients
 from vault.core.sealing import CannotOpen
-from vault.keyring import VaultUnavailable
+from vault.custody import VaultUnavailable
 
 logger = logging.getLogger(__name__)
 

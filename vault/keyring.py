@@ -9,14 +9,11 @@ from vault.core.blocks import BlockSealer
 from vault.core.digests import Indexer
 from vault.core.records import RecordSealer
 from vault.core.sealing import CannotOpen, Sealer, new_key, owner_of, unwrap, wrap, wrapped_under
-from vault.custody import VaultUnavailable as VaultUnavailable
+from vault.custody import VaultUnavailable
 from vault.keydocument import KeySet
 from vault.keywatch import keys
 from vault.models import DataKey, IndexKey, Patient
 from vault.rows import read, stored
-
-#: the key-encryption keys; asked anew at every use, so that a file taken away or a custodian's no counts at once
-provider = keys
 
 
 class Opener:
@@ -57,7 +54,7 @@ def _opener(_keys: KeySet, wrapped: bytes, owner: bytes, generation: int) -> Ope
 
 
 def opener_of(wrapped: bytes, owner: bytes, generation: int) -> Opener:
-    return _opener(provider(), wrapped, owner, generation)
+    return _opener(keys(), wrapped, owner, generation)
 
 
 def opener(key: DataKey, clinic: UUID) -> Opener:
@@ -65,7 +62,7 @@ def opener(key: DataKey, clinic: UUID) -> Opener:
 
 
 def create_data_key(patient: Patient, generation: int = 1) -> DataKey:
-    wrapped = wrap_data_key(provider(), new_key(), owner_of(patient.clinic_id, patient.id), generation)
+    wrapped = wrap_data_key(keys(), new_key(), owner_of(patient.clinic_id, patient.id), generation)
     return DataKey.objects.create(patient=patient, generation=generation, wrapped=wrapped, created_at=timezone.now())
 
 
@@ -86,7 +83,7 @@ class Index:
 
     def __init__(self, row: IndexKey, layout: int = 0) -> None:
         self.layout = layout
-        self.digests, self.blocks = _index_tools(provider(), bytes(row.wrapped), row.clinic_id, row.generation)
+        self.digests, self.blocks = _index_tools(keys(), bytes(row.wrapped), row.clinic_id, row.generation)
         self.key_id, self.in_use, self.built_to = row.pk, row.in_use, row.built_to
 
 
@@ -119,11 +116,11 @@ def indexes(clinic: UUID) -> list[Index]:
 
 def create_index_key(clinic: UUID, generation: int = 1, *, in_use: bool = True) -> IndexKey:
     prove()  # or a clinic that is new would be written under another vault's keys
-    keys = provider()
+    keyset = keys()
     wrapped = wrap(
         new_key(),
-        keys.current,
-        keys.current_id,
+        keyset.current,
+        keyset.current_id,
         purpose="index",
         owner=owner_of(clinic),
         generation=generation,

@@ -17,8 +17,9 @@ from django.db import connection, transaction
 
 from vault.core.records import Record
 from vault.core.sealing import CannotOpen, Place, owner_of, unwrap, wrap, wrapped_under
+from vault.custody import VaultUnavailable
 from vault.keyfile import configured_file
-from vault.keyring import VaultUnavailable, create_data_key, opener, prove
+from vault.keyring import create_data_key, opener, prove
 from vault.keywatch import keys
 from vault.models import ClinicIndex, DataKey, IndexKey, Patient, SealedRecord, SealedValue
 from vault.records import open_row, place_of

@@ -7,7 +7,8 @@ from vault import audit, postings
 from vault.core.fields import KINDS
 from vault.core.sealing import CannotOpen, wrapped_under
 from vault.core.terms import DIGESTED, terms
-from vault.keyring import VaultUnavailable, indexes
+from vault.custody import VaultUnavailable
+from vault.keyring import indexes
 from vault.keywatch import keys
 from vault.models import AuditEntry, ClinicIndex, DataKey, Patient, SealedRecord, SealedValue
 from vault.patients import entry_of

@@ -13,7 +13,7 @@ from consults.models import Consent, Consult, Note
 from tests.cast import BY, CANARIES, MARIA, agree, bring_to, code_of, sign_in
 from vault import search, shredding
 from vault.core.sealing import CannotOpen
-from vault.keyring import provider
+from vault.keywatch import keys
 from vault.models import AuditEntry, Patient, SealedValue
 from vault.records import read_record
 
@@ -128,9 +128,9 @@ def test_the_certificate_says_what_was_destroyed(cast, told, by):
     assert facts["Why"] == "She asked for it"
     assert facts["Fields destroyed"].startswith("Name, date of birth, national id")
     assert facts["Destroyed besides"].startswith("3 sealed texts and recordings")
-    assert provider().current_id.hex() in facts["Keys destroyed"]
+    assert keys().current_id.hex() in facts["Keys destroyed"]
     assert facts["By"] == "Officer"
-    assert provider().current_id.hex() in certificate.backups
+    assert keys().current_id.hex() in certificate.backups
 
 
 def test_a_record_that_stands_has_no_certificate(cast):

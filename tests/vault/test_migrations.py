@@ -18,16 +18,16 @@ from django.utils import timezone
 from vault.core.fields import BLANK_MASK
 from vault.core.sealing import Place, Sealer, new_key, owner_of, wrap
 from vault.core.tokens import new_token
-from vault.keyring import provider
+from vault.keywatch import keys
 from vault.records import masks_of
 call_command("create_vault_key")
 for target in ("accounts", "vault"):
     call_command("migrate", target, {"accounts": "0001", "vault": "0002"}[target], verbosity=0)
 apps = MigrationExecutor(connection).loader.project_state(("vault", "0002_append_only_audit")).apps
 model = lambda name: apps.get_model("vault", name).objects
-now, keys = timezone.now(), provider()
+now, known = timezone.now(), keys()
 def wrapped(key, purpose, *owner):
-    return wrap(key, keys.current, keys.current_id, purpose=purpose, owner=owner_of(*owner), generation=1)
+    return wrap(key, known.current, known.current_id, purpose=purpose, owner=owner_of(*owner), generation=1)
 def add(clinic, number, notes, **values):
     patient = uuid4()
     masks = masks_of(values) | {"email": BLANK_MASK}

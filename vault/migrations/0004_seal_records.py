@@ -5,7 +5,7 @@ from django.db import migrations
 from vault.core.fields import BLANK_MASK
 from vault.core.records import CODES, Record, RecordSealer, associated_data
 from vault.core.sealing import Place, Sealer, owner_of, unwrap, wrapped_under
-from vault.keyring import provider
+from vault.keywatch import keys
 
 
 def seal_records(apps, _schema_editor):
@@ -22,7 +22,7 @@ def seal_one(model, patient, number):
     row = model["DataKey"].objects.get(patient=patient, generation=1)  # there was no rotation yet
     owner = owner_of(patient.clinic_id, patient.pk)
     where = {"purpose": "data", "owner": owner, "generation": 1}
-    key = unwrap(bytes(row.wrapped), provider().cipher(wrapped_under(bytes(row.wrapped))), **where)
+    key = unwrap(bytes(row.wrapped), keys().cipher(wrapped_under(bytes(row.wrapped))), **where)
     tokens = {field: getattr(patient, field) for field in CODES if getattr(patient, field)}
     values = {}
     for field, token in tokens.items():

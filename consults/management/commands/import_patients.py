@@ -18,7 +18,7 @@ from consults.import_columns import BadColumns, parse_map
 from consults.import_models import ImportRemark, ImportRun
 from consults.import_rows import DATES, DELIMITERS, ENCODINGS, BadFile, CsvFile, read
 from vault import audit
-from vault.keyring import VaultUnavailable
+from vault.custody import VaultUnavailable
 
 #: a line this often when nobody watches the terminal
 LINE_EVERY = 10.0
