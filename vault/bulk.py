@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from json.encoder import encode_basestring
+from operator import attrgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -15,8 +16,9 @@ from vault.core.records import Record, RecordSealer, associated_data
 from vault.core.sealing import CannotOpen, new_key, owner_of
 from vault.core.terms import DIGESTED, digest_text, terms
 from vault.core.tokens import new_tokens
+from vault.custody import VaultUnavailable
 from vault.keydocument import KeySet
-from vault.keyring import Index, indexes, unwrap_data_key, wrap_data_key
+from vault.keyring import Index, indexes, prove, unwrap_data_key, wrap_data_key
 from vault.keywatch import keys
 from vault.models import DataKey, Patient, SealedRecord
 from vault.patients import entry_of
@@ -41,8 +43,10 @@ _PATIENT = (
 )
 
 
-#: rows in memory at a time
+#: rows written at a time
 SLICE = 1000
+#: rows read at a time: what is in memory together has to fit the processor's cache, or opening takes a third longer
+READ_SLICE = 250
 
 
 @transaction.atomic
@@ -59,7 +63,7 @@ def create_many(
     clinic_row.last_number += len(rows)
     digested = [field for field in DIGESTED if field in indexed]
     # In order: then the database appends to its indexes, where it would search them for each row.
-    ids = sorted(uuid.uuid4() for _ in rows)
+    ids = sorted((uuid.uuid4() for _ in rows), key=attrgetter("int"))
     for at in range(0, len(rows), SLICE):
         end = at + SLICE
         _add_rows(clinic, rows[at:end], ids[at:end], first + at, live[0], digested)
@@ -131,18 +135,20 @@ def _reading(sql: str) -> str:
     return sql.format(id="uuid_send(p.id)" if connection.vendor == "postgresql" else "p.id")
 
 
-def read_many(clinic: UUID, *, chunk: int = SLICE) -> Iterator[Opened]:
+def read_many(clinic: UUID, *, chunk: int = READ_SLICE) -> Iterator[Opened]:
     """Every record of a clinic, opened, in any order. No entry is written: it is for the vault's own work.
 
     Masks and the version are not compared, which `read_record` does.
     """
+    prove()
     keyset = keys()
-    for rows in stream(_reading(_READ), [stored(clinic)], chunk=chunk):
-        yield from [_opened(keyset, clinic.bytes, *row) for row in rows]
+    for row in stream(_reading(_READ), [stored(clinic)], chunk=chunk):
+        yield _opened(keyset, clinic.bytes, *row)
 
 
 def read_some(clinic: UUID, *, after: int, most: int) -> list[Opened]:
     """As `read_many`, the next `most` in the order of numbers."""
+    prove()
     keyset = keys()
     rows = read(_reading(_READ_SOME), [stored(clinic), after, most])
     return [_opened(keyset, clinic.bytes, *row) for row in rows]
@@ -165,6 +171,6 @@ def _opened(
     try:
         key = unwrap_data_key(keyset, wrapped, owner, generation)
         record = RecordSealer(key).open(sealed, associated_data(owner, generation, version, [tokens]))
-    except CannotOpen:
+    except (CannotOpen, VaultUnavailable):  # the key file has proved right, so it is this row
         return Opened(patient, number, None)
     return Opened(patient, number, record)

@@ -38,19 +38,19 @@ def wrap_data_key(keys: KeySet, key: bytes, owner: bytes, generation: int) -> by
 
 
 def unwrap_data_key(keys: KeySet, wrapped: bytes, owner: bytes, generation: int) -> bytes:
-    """The data key, or `CannotOpen`; `VaultUnavailable` where the fault is the key file's and not this key's."""
-    try:
-        cipher = keys.cipher(wrapped_under(wrapped))
-        return unwrap(wrapped, cipher, purpose="data", owner=owner, generation=generation)
-    except (CannotOpen, VaultUnavailable):
-        prove()
-        raise CannotOpen from None
+    """The data key, or `CannotOpen`; `VaultUnavailable` where the key file lacks the key that wrapped it."""
+    cipher = keys.cipher(wrapped_under(wrapped))
+    return unwrap(wrapped, cipher, purpose="data", owner=owner, generation=generation)
 
 
 @lru_cache(maxsize=4096)
 def _opener(_keys: KeySet, wrapped: bytes, owner: bytes, generation: int) -> Opener:
     # The wrapped bytes and the key file are part of the cache's key, so a change of either is noticed.
-    return Opener(unwrap_data_key(_keys, wrapped, owner, generation))
+    try:
+        return Opener(unwrap_data_key(_keys, wrapped, owner, generation))
+    except (CannotOpen, VaultUnavailable):
+        prove()  # where the whole key file is another's, that is what is said
+        raise CannotOpen from None
 
 
 def opener_of(wrapped: bytes, owner: bytes, generation: int) -> Opener:

@@ -1,14 +1,18 @@
 """Rows faster than the ORM moves them: COPY and prepared statements on Postgres, plain SQL on SQLite."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 import psycopg
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import Model
 
 Rows = Sequence[Sequence[Any]]
+
+
+class StillStreaming(Exception):
+    """A fault of the program: see `stream`."""
 
 
 def _names(model: type[Model], columns: Sequence[str]) -> tuple[str, str]:
@@ -20,6 +24,7 @@ def add_many(model: type[Model], columns: Sequence[str], rows: Rows) -> None:
     """Insert rows of values as the database keeps them. `columns` are column names."""
     if not rows:
         return
+    _not_while_streaming()
     table, names = _names(model, columns)
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
@@ -114,6 +119,7 @@ def read(sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
     """What a statement that is asked often answers. Postgres plans it once a connection and sends bytes as bytes."""
     connection.ensure_connection()
     if connection.vendor == "postgresql":
+        _not_while_streaming()
         with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
             return cursor.execute(sql, values, prepare=True, binary=True).fetchall()
     with connection.cursor() as cursor:
@@ -121,16 +127,30 @@ def read(sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         return list(cursor.fetchall())
 
 
-def stream(sql: str, values: Sequence[Any], *, chunk: int) -> Iterator[list[tuple[Any, ...]]]:
-    """A long answer, `chunk` rows at a time, so that memory holds so many. A transaction is open meanwhile."""
-    with transaction.atomic():
-        if connection.vendor == "postgresql":
-            with connection.wrap_database_errors, psycopg.ServerCursor(connection.connection, "vault") as cursor:
-                cursor.execute(sql, values, binary=True)
-                while rows := cursor.fetchmany(chunk):
-                    yield rows
-            return
-        with connection.cursor() as cursor:
-            cursor.execute(sql, values)
+def stream(sql: str, values: Sequence[Any], *, chunk: int) -> Iterator[tuple[Any, ...]]:
+    """A long answer, row by row; memory holds `chunk` of them. Nothing else may be asked until it has ended."""
+    connection.ensure_connection()
+    if connection.vendor == "postgresql":
+        # The server reads on while we use what came; with a cursor of its own it waits to be asked.
+        with (
+            connection.execute_wrapper(_streaming),
+            connection.wrap_database_errors,
+            psycopg.Cursor(connection.connection) as listing,
+        ):
+            yield from listing.stream(sql, values, binary=True, size=chunk)
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        with connection.execute_wrapper(_streaming):
             while rows := cursor.fetchmany(chunk):
-                yield rows
+                yield from rows
+
+
+def _streaming(*_asked: Any) -> NoReturn:
+    # On Postgres it would wait for the list's end, and so for ever.
+    raise StillStreaming("Something was asked over a connection that is giving out a list.")
+
+
+def _not_while_streaming() -> None:
+    if _streaming in connection.execute_wrappers:
+        _streaming()

@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 
 from tests.cast import BY, CANARIES, MARIA, OTHER, bring_to, sign_in
 from tests.vectors.make_records import FILE, KEY, place_of
-from vault import bulk, patients, rotation, search
+from vault import bulk, patients, rotation, rows, search
 from vault import records as kept
 from vault.core.digests import Indexer
 from vault.core.records import CODES, Record, RecordSealer
 from vault.core.sealing import CannotOpen
 from vault.models import AuditEntry, DataKey, Patient, SealedRecord, SealedValue
+from vault.records import read_by_id
 from vault.token_field import PlaintextRefused
 
 VECTORS = json.loads(FILE.read_text())
@@ -254,3 +255,19 @@ def test_no_model_shows_a_value_however_it_is_asked(cast):
     for canary in CANARIES:
         assert not [text for text in said if canary in text]
     assert isinstance(patient.id, UUID)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [lambda p: p.refresh_from_db(), lambda p: read_by_id(p.id), lambda p: rows.add_many(Patient, ["id"], [["x"]])],
+    ids=["orm", "read", "copy"],
+)
+def test_nothing_is_asked_beside_a_list_that_is_given_out(cast, ask):
+    """On Postgres the two would wait for each other."""
+    listing = bulk.read_many(cast.patient.clinic_id)
+    next(listing)
+    with pytest.raises(rows.StillStreaming):
+        ask(cast.patient)
+    listing.close()
+    cast.patient.refresh_from_db()
+    assert read_by_id(cast.patient.id).values
