@@ -7,7 +7,7 @@ import time
 
 import psutil
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import product as products
 from tests.browser import visit as course
@@ -121,6 +121,44 @@ def test_the_server_restarts_and_the_call_goes_on(browser: Browser) -> None:
         course.sees_and_hears(page)
         course.end(visit)
         course.expect_stage(page, "ended")
+
+
+@pytest.mark.parametrize("running", ["embedded"], indirect=True)
+def test_the_key_file_goes_missing_and_the_call_goes_on(running: Product, browser: Browser) -> None:
+    visit, page = in_a_call(running, browser)
+    keys = running.data / "keys" / "kek.json"
+    keys.rename(keys.with_suffix(".away"))
+    try:
+        until_ready(running, False)
+        course.sees_and_hears(page)
+        visit.room.locator("[data-toggle=microphone]").click()
+        expect(page.locator("[data-remote-muted]")).to_be_visible()
+        page.reload()  # the call needs no key, so a patient who comes back is let in
+        expect(page.locator("[data-call]")).to_have_attribute("data-connection", "connected", timeout=20_000)
+        refused = visit.room.request.post(
+            f"{running.origin}/patients/search/",
+            form={"q": "mar gon"},
+            headers={"Referer": running.origin, "X-CSRFToken": csrf(visit.room)},
+        )
+        assert refused.status == 503
+        assert "Maria" not in refused.text()
+    finally:
+        keys.with_suffix(".away").rename(keys)
+    until_ready(running, True)
+    course.end(visit)
+    course.expect_stage(page, "ended")
+
+
+def until_ready(running: Product, wanted: bool) -> None:
+    for _ in range(60):
+        if products.ready(running.origin) is wanted:
+            return
+        time.sleep(0.5)
+    raise AssertionError(f"the product is {'not ' if wanted else ''}ready")
+
+
+def csrf(page: Page) -> str:
+    return str(next(c["value"] for c in page.context.cookies() if "csrf" in c["name"]))
 
 
 @pytest.mark.parametrize("running", ["engines"], indirect=True)
