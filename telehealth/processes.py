@@ -21,6 +21,7 @@ from twisted.internet import defer, reactor
 from signaling.worker import Worker
 from telehealth.asgi import application
 from telehealth.celery import app as celery_app
+from vault import audit_publish, audit_sealing
 
 logger = logging.getLogger("telehealth")
 
@@ -76,14 +77,24 @@ class _Background:
         )
         self._clock: Any = EmbeddedService(celery_app, thread=True, schedule_filename=str(settings.DATA_DIR / "beat"))
         self._thread = threading.Thread(target=self._worker.start, name="celery", daemon=True)
+        self._stop = threading.Event()
+        self._log = [
+            threading.Thread(target=part, args=[self._stop], name=part.__module__, daemon=True)
+            for part in (audit_sealing.run, audit_publish.run)
+        ]
 
     def start(self) -> None:
         self._thread.start()
         self._clock.start()
+        for thread in self._log:
+            thread.start()
 
     def stop(self) -> None:
+        self._stop.set()
         self._clock.stop()
         self._worker.stop(in_sighandler=False)
+        for thread in self._log:
+            thread.join(timeout=5)
 
 
 def _when_listening(ready: Callable[[], None]) -> None:
@@ -129,6 +140,7 @@ def run_separately(key: Path, crt: Path, ready: Callable[[], None]) -> None:
             "--concurrency",
             "2",
         ],
+        "log": [python, "manage.py", "audit_seal"],
         "clock": [
             python,
             "-m",

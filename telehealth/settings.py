@@ -35,6 +35,8 @@ HOST = env.str("TELEHEALTH_HOST", "localhost")
 BIND = env.str("TELEHEALTH_BIND", "127.0.0.1")
 PORT = env.int("TELEHEALTH_PORT", 8443)
 PUBLIC_ORIGIN = env.str("TELEHEALTH_ORIGIN", f"https://{HOST}:{PORT}")
+#: the name that each checkpoint of the audit log begins with; once witnesses know it, it stays
+AUDIT_ORIGIN = env.str("AUDIT_ORIGIN", f"{HOST}/audit")
 DEBUG = False
 
 
@@ -53,6 +55,14 @@ CRYPTOGRAPHY_KEY = _kept_secret("CRYPTOGRAPHY_KEY") or SECRET_KEY
 #: seals what passes through Redis
 CHANNEL_KEY = _kept_secret("CHANNEL_KEY") or SECRET_KEY
 
+#: where its checkpoints go, separated by spaces: file:/…, https://…, s3://bucket/prefix
+AUDIT_PUBLISH = env.str("AUDIT_PUBLISH", f"file:{DATA_DIR / 'audit' / 'checkpoints.jsonl'}").split()
+#: who cosigns them, separated by spaces: each VKEY@ADDRESS, as `manage.py witness` prints its key
+AUDIT_WITNESSES = env.str("AUDIT_WITNESSES", "").split()
+AUDIT_PUBLISH_SECONDS = env.float("AUDIT_PUBLISH_SECONDS", 60.0)
+AUDIT_S3_ENDPOINT = env.str("AUDIT_S3_ENDPOINT", "")
+#: signs the audit log; only the process that seals it needs to read this
+AUDIT_KEY_FILE = env.str("AUDIT_KEY_FILE", str(DATA_DIR / "keys" / "audit_key"))
 VAULT_KEY_FILE = env.str("VAULT_KEY_FILE", str(DATA_DIR / "keys" / "kek.json"))
 #: "file": the key file has the keys; "transit": has them encrypted by HashiCorp Vault or OpenBao; "kms": by AWS KMS
 VAULT_KEY_CUSTODIAN = env.str("VAULT_KEY_CUSTODIAN", "file")

@@ -57,7 +57,10 @@ def pytest_configure() -> None:
     _let_the_flush_through()
 
 
-APPEND_ONLY = ("vault_auditentry", "consults_consent", "consults_consentstatement")
+APPEND_ONLY = (
+    *("vault_auditentry", "vault_auditbatch", "vault_auditnode", "vault_auditwitnessing"),
+    *("consults_consent", "consults_consentstatement", "consults_auditreview"),
+)
 
 
 def _let_the_flush_through() -> None:

@@ -182,3 +182,55 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M:%S} {self.action} {self.outcome}"
+
+
+class AuditBatch(models.Model):
+    """Entries that went into the Merkle tree together, in the order of their ids (`vault.audit_seal`). Append-only."""
+
+    #: place of the batch's first entry in the tree
+    first = models.PositiveBigIntegerField(primary_key=True)
+    #: entries in the tree after it
+    size = models.PositiveBigIntegerField(unique=True)
+    #: which entries, as runs (`vault.core.entries.packed`)
+    ids = models.BinaryField()
+    #: the highest id that had been seen by then
+    seen_to = models.PositiveBigIntegerField(db_index=True)
+    #: ids below it that may still come, as runs
+    awaited = models.BinaryField()
+    #: 32 bytes an entry
+    hashes = models.BinaryField()
+    root = models.BinaryField()
+    signature = models.BinaryField()
+    at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["first"]
+
+    def __str__(self) -> str:
+        return f"entries {self.first} to {self.size - 1}"
+
+
+class AuditNode(models.Model):
+    """The hash of a complete subtree of 2**level entries, for the levels 8, 16, 24 and so on. Append-only."""
+
+    #: level << 48 | which of that level
+    place = models.PositiveBigIntegerField(primary_key=True)
+    hash = models.BinaryField()
+
+    def __str__(self) -> str:
+        return f"{self.place >> 48}/{self.place & (1 << 48) - 1}"
+
+
+class AuditWitnessing(models.Model):
+    """What a witness signed of a checkpoint: the line of its note. Append-only."""
+
+    size = models.PositiveBigIntegerField()
+    witness = models.CharField(max_length=200)
+    line = models.CharField(max_length=400)
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["size", "witness"], name="one_line_a_witness")]
+
+    def __str__(self) -> str:
+        return f"{self.witness}, {self.size} entries"

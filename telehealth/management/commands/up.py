@@ -13,7 +13,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from telehealth import certificate, demo
-from vault import keyfile
+from vault import audit_key, keyfile
 from vault.custody import VaultUnavailable
 
 logger = logging.getLogger("telehealth")
@@ -39,6 +39,8 @@ class Command(BaseCommand):
     def _prepare(self) -> None:
         if not Path(settings.VAULT_KEY_FILE).exists():
             self._create_vault_key()
+        if not audit_key.path().exists():
+            audit_key.create(settings.AUDIT_ORIGIN)
         call_command("migrate", verbosity=0, interactive=False)
         self._collect_static()
         demo.seed()

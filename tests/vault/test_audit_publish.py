@@ -1,0 +1,220 @@
+"""Checkpoints get out: to files, addresses, buckets and a real witness; and come back to verify the log with."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.core.management import CommandError, call_command
+
+from tests.cast import BY
+from tests.vault.test_audit_verify import as_thief, edit, key, log, verified  # noqa: F401  (fixtures)
+from vault import audit_publish, audit_sealing
+from vault.audit import record
+from vault.audit_tree import head
+from vault.core.notes import COSIGNATURE, BadNote, Signer, parse_note, verify
+from vault.models import AuditBatch, AuditWitnessing
+from vault.witness import NotCosigned, Server, Witness
+
+
+@pytest.fixture
+def published(settings, tmp_path):
+    settings.AUDIT_PUBLISH = [f"file:{tmp_path / 'kept' / 'checkpoints.jsonl'}"]
+    return tmp_path / "kept" / "checkpoints.jsonl"
+
+
+@pytest.fixture
+def witness(settings, tmp_path, key):  # noqa: F811
+    signer = Signer("hospital.example/witness", Ed25519PrivateKey.generate(), COSIGNATURE)
+    (tmp_path / "witness").mkdir(mode=0o700)
+    server = Server("127.0.0.1", 0, Witness(signer, {key.key.name: [key.key]}, tmp_path / "witness"))
+    serving = threading.Thread(target=server.serve_forever)
+    serving.start()
+    settings.AUDIT_WITNESSES = [f"{signer.key.vkey}@http://127.0.0.1:{server.server_address[1]}"]
+    yield signer
+    server.shutdown()
+    server.server_close()
+    serving.join()
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """Takes what is posted or put; answers with the status that the test has set."""
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.got.append((self.path, body, dict(self.headers)))
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_PUT = do_POST
+
+    def log_message(self, *_words):
+        pass
+
+
+@pytest.fixture
+def receiver():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    server.got, server.status = [], 200
+    serving = threading.Thread(target=server.serve_forever)
+    serving.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    serving.join()
+
+
+def test_a_file_gets_each_checkpoint_once_and_the_log_is_verified_against_it(log, key, published):  # noqa: F811
+    publisher = audit_publish.Publisher()
+    publisher.publish()
+    publisher.publish()
+    record("signin", BY)
+    audit_sealing.catch_up()
+    publisher.publish()
+    lines = published.read_text().splitlines()
+    assert len(lines) == 2
+    verify(parse_note(json.loads(lines[1])["note"].encode()), [key.key])
+    seen = list(audit_publish.seen_in(published, key.key))
+    assert [one.size for one in seen] == [12, 13]
+    report = verified(key, seen)
+    assert (report.ok, report.checkpoints) == (True, 2)
+
+
+def test_a_checkpoint_that_the_logs_key_did_not_sign_is_refused(log, key, published):  # noqa: F811
+    audit_publish.Publisher().publish()
+    stranger = Signer(key.key.name, Ed25519PrivateKey.generate())
+    with pytest.raises(BadNote):
+        list(audit_publish.seen_in(published, stranger.key))
+
+
+def test_an_address_gets_the_note(log, key, settings, receiver):  # noqa: F811
+    settings.AUDIT_PUBLISH = [f"http://127.0.0.1:{receiver.server_address[1]}/log"]
+    audit_publish.Publisher().publish()
+    ((path, body, _),) = receiver.got
+    assert path == "/log"
+    verify(parse_note(body), [key.key])
+
+
+def test_a_bucket_gets_it_under_its_size_and_as_the_newest(log, key, settings, receiver, monkeypatch):  # noqa: F811
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "for-tests")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    settings.AUDIT_S3_ENDPOINT = f"http://127.0.0.1:{receiver.server_address[1]}"
+    settings.AUDIT_PUBLISH = ["s3://evidence/clinic"]
+    publisher = audit_publish.Publisher()
+    publisher.publish()
+    assert not publisher.trouble
+    assert [path.partition("?")[0] for path, _, _ in receiver.got] == [
+        f"/evidence/clinic/checkpoints/{12:020d}",
+        "/evidence/clinic/checkpoint",
+    ]
+
+
+def test_a_place_that_fails_holds_up_nobody_and_is_told_again(log, key, settings, receiver, published):  # noqa: F811
+    away = f"http://127.0.0.1:{receiver.server_address[1]}/log"
+    settings.AUDIT_PUBLISH = [away, *settings.AUDIT_PUBLISH]
+    receiver.status = 503
+    publisher = audit_publish.Publisher()
+    publisher.publish()
+    assert publisher.trouble == {away: "HTTPError"}
+    assert published.exists()
+    receiver.status = 200
+    publisher.publish()
+    assert not publisher.trouble
+    assert len(published.read_text().splitlines()) == 1
+
+
+def test_a_witness_cosigns_and_its_word_goes_along(log, key, witness, published):  # noqa: F811
+    audit_publish.Publisher().publish()
+    for n in range(3):
+        record("patient.view", BY, n=n)
+        audit_sealing.catch_up()
+    audit_publish.Publisher().publish()
+    assert list(AuditWitnessing.objects.values_list("size", "witness")) == [
+        (12, "hospital.example/witness"),
+        (15, "hospital.example/witness"),
+    ]
+    last = parse_note(json.loads(published.read_text().splitlines()[-1])["note"].encode())
+    assert {one.key.name for one in verify(last, [key.key, witness.key])} == {key.key.name, witness.key.name}
+    seen = list(audit_publish.seen_by_witnesses(key.key))
+    assert [(one.size, one.where) for one in seen] == [(12, witness.key.name), (15, witness.key.name)]
+    assert verified(key, seen).ok
+
+
+def test_a_witness_whose_lines_were_lost_is_found_again(log, key, witness):  # noqa: F811
+    audit_publish.Publisher().publish()
+    with as_thief() as cursor:
+        cursor.execute("DELETE FROM vault_auditwitnessing")
+    record("signin", BY)
+    audit_sealing.catch_up()
+    publisher = audit_publish.Publisher()
+    publisher.publish()
+    assert not publisher.trouble
+    assert AuditWitnessing.objects.get().size == 13
+
+
+def test_a_witness_cosigns_no_log_that_was_made_anew(log, key, witness):  # noqa: F811
+    audit_publish.Publisher().publish()
+    with as_thief() as cursor:
+        for table in ("vault_auditbatch", "vault_auditnode", "vault_auditwitnessing"):
+            cursor.execute(f"DELETE FROM {table}")
+        edit(cursor, log)
+    record("signin", BY)
+    audit_sealing.catch_up()  # with the log's own key
+    with pytest.raises(NotCosigned, match="422"):
+        audit_publish.cosign(*next(iter(audit_publish.witnesses().items())), key.key, head())
+
+
+def test_a_witness_cosigns_no_log_that_was_put_back(log, key, witness):  # noqa: F811
+    audit_publish.Publisher().publish()
+    with as_thief() as cursor:
+        cursor.execute("DELETE FROM vault_auditwitnessing")
+        cursor.execute("DELETE FROM vault_auditbatch WHERE first = 9")
+    with pytest.raises(NotCosigned):
+        audit_publish.cosign(*next(iter(audit_publish.witnesses().items())), key.key, head())
+
+
+# -- the command ---------------------------------------------------------------------------------------------
+
+
+def test_the_command_says_what_holds(log, key, published, capsys):  # noqa: F811
+    audit_publish.Publisher().publish()
+    call_command("audit_verify")
+    said = capsys.readouterr().out
+    assert "The log holds: 12 entries" in said
+    assert "1 checkpoints kept outside" in said
+
+
+def test_the_command_names_the_first_bad_entry_and_fails(log, key, published, capsys):  # noqa: F811
+    with as_thief() as cursor:
+        edit(cursor, log)
+    with pytest.raises(SystemExit) as ended:
+        call_command("audit_verify")
+    assert ended.value.code == 1
+    assert capsys.readouterr().out.startswith(f"BAD  entry {log[4]:,}: An entry was changed.")
+
+
+def test_the_command_fails_for_an_empty_log_and_without_a_key(db, key, settings, tmp_path):  # noqa: F811
+    settings.AUDIT_PUBLISH = []
+    with pytest.raises(SystemExit):
+        call_command("audit_verify")
+    settings.AUDIT_KEY_FILE = str(tmp_path / "gone")
+    with pytest.raises(CommandError, match="missing"):
+        call_command("audit_verify")
+
+
+def test_a_copy_kept_elsewhere_finds_what_the_database_hides(log, key, published, tmp_path, settings, capsys):  # noqa: F811
+    audit_publish.Publisher().publish()
+    copy = tmp_path / "copy.jsonl"
+    copy.write_bytes(published.read_bytes())
+    published.unlink()
+    with as_thief() as cursor:
+        last = AuditBatch.objects.order_by("-first").first()
+        cursor.execute("DELETE FROM vault_auditbatch WHERE first = %s", [last.first])
+        cursor.execute("DELETE FROM vault_auditentry WHERE id >= %s", [log[9]])
+    call_command("audit_verify")
+    with pytest.raises(SystemExit):
+        call_command("audit_verify", against=[str(copy)])
+    assert "put back or cut" in capsys.readouterr().out

@@ -1,0 +1,68 @@
+"""The Ed25519 key that signs the audit log's checkpoints: a file that only the process that seals needs to read."""
+
+import os
+import stat
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from django.conf import settings
+
+from vault.core.notes import BadNote, Checkpoint, Key, Signer, parse_secret
+
+_MOST_BYTES = 1024
+
+
+class NoKey(Exception):
+    """The log cannot be sealed; the message says what the operator does."""
+
+
+def sign_root(signer: Signer, size: int, root: bytes) -> bytes:
+    """64 bytes over the checkpoint of this size. The key's name is the log's, which each checkpoint begins with."""
+    return signer.sign(Checkpoint(signer.key.name, size, root).text()).value
+
+
+def is_signed(key: Key, size: int, root: bytes, signature: bytes) -> bool:
+    try:
+        text = Checkpoint(key.name, size, root).text()
+        Ed25519PublicKey.from_public_bytes(key.public).verify(signature, text.encode())
+    except (BadNote, InvalidSignature):
+        return False
+    return True
+
+
+def path() -> Path:
+    return Path(settings.AUDIT_KEY_FILE)
+
+
+def create(origin: str) -> Signer:
+    """Make the file, never over an existing one."""
+    signer, file = Signer(origin, Ed25519PrivateKey.generate()), path()
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as out:
+        out.write(f"{signer.secret()}\n")
+        out.flush()
+        os.fsync(descriptor)
+    return signer
+
+
+def load() -> Signer:
+    file = path()
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as opened:
+            info = os.fstat(descriptor)
+            data = opened.read(_MOST_BYTES + 1)
+    except FileNotFoundError:
+        raise NoKey(f"The audit log's key is missing. Restore {file.name}, or make one: manage.py audit_key.") from None
+    except OSError as error:
+        raise NoKey(f"The audit log's key cannot be read ({error.strerror}).") from None
+    if not stat.S_ISREG(info.st_mode) or info.st_uid not in (os.geteuid(), 0):
+        raise NoKey("The audit log's key is no plain file of the account that runs this.")
+    if stat.S_IMODE(info.st_mode) not in (0o600, 0o400):
+        raise NoKey(f"The audit log's key can be read by others. Run: chmod 600 {file.name}")
+    try:
+        return parse_secret(data.decode().removesuffix("\n"))
+    except (UnicodeDecodeError, BadNote):
+        raise NoKey("The audit log's key is damaged. Restore it from its backup.") from None

@@ -1,0 +1,70 @@
+"""`manage.py audit_verify`: looks at the whole audit log and names the first bad entry."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from vault import audit_key, audit_publish, audit_verify
+from vault.core.notes import BadNote, parse_vkey
+from vault.models import AuditEntry
+
+
+class Command(BaseCommand):
+    help = "Verifies the audit log: every entry, every hash, the signature, and what was published and witnessed."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--against",
+            action="append",
+            default=[],
+            metavar="FILE",
+            help="published checkpoints, kept elsewhere; the file that AUDIT_PUBLISH names is always looked at",
+        )
+        parser.add_argument("--vkey", help="the log's public key as you noted it, instead of the one beside the log")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        try:
+            key = parse_vkey(options["vkey"]) if options["vkey"] else audit_key.load().key
+            files = [*map(Path, options["against"]), *audit_publish.own_files()]
+            seen = [one for file in files for one in audit_publish.seen_in(file, key)]
+            seen += audit_publish.seen_by_witnesses(key)
+        except (audit_key.NoKey, audit_publish.NotPublished) as error:
+            raise CommandError(str(error)) from None
+        except (BadNote, ValueError, KeyError) as error:
+            raise CommandError(f"A checkpoint does not hold: {error}") from None
+        except OSError as error:
+            raise CommandError(f"{error.filename} cannot be read: {error.strerror}.") from None
+        report = audit_verify.verify(key, seen, progress=self._progress())
+        self._say(report)
+        if not report.ok:
+            raise SystemExit(1)
+
+    def _progress(self) -> Any:
+        last = AuditEntry.objects.order_by("-id").values_list("id", flat=True).first() or 1
+        done = 0
+
+        def tell(entries: int) -> None:
+            nonlocal done
+            done += entries
+            if sys.stderr.isatty():
+                self.stderr.write(f"\r{done:,} entries, about {min(100, 100 * done // last)} %", ending="")
+
+        return tell
+
+    def _say(self, report: audit_verify.Report) -> None:
+        for fault in report.faults:
+            place = f"entry {fault.entry:,}: " if fault.entry is not None else ""
+            place = place or (f"at {fault.index:,}: " if fault.index is not None else "")
+            self.stdout.write(f"BAD  {place}{fault.what}")
+        if report.more:
+            self.stdout.write(f"     and {report.more:,} more.")
+        compared = f"{report.checkpoints:,} checkpoints kept outside" if report.checkpoints else "nothing kept outside"
+        if report.ok:
+            self.stdout.write(
+                f"The log holds: {report.entries:,} entries, {report.size:,} in the tree,"
+                f" root {report.root.hex()[:16]}, compared with {compared}."
+            )
+        else:
+            self.stdout.write("The log does not hold. Keep this output, the database and the last backup as they are.")
