@@ -23,6 +23,9 @@ BEGIN
 
     -- Named, so that a trigger that was renamed or lost stops the update instead of opening the log.
     IF has_table_privilege('telehealth_app', 'vault_auditentry', 'UPDATE, DELETE, TRUNCATE')
+        OR has_table_privilege('telehealth_app', 'vault_auditbatch', 'UPDATE, DELETE, TRUNCATE')
+        OR has_table_privilege('telehealth_app', 'vault_auditnode', 'UPDATE, DELETE, TRUNCATE')
+        OR has_table_privilege('telehealth_app', 'vault_auditwitnessing', 'UPDATE, DELETE, TRUNCATE')
         OR has_table_privilege('telehealth_app', 'consults_consent', 'UPDATE, DELETE, TRUNCATE')
         OR has_table_privilege('telehealth_app', 'consults_consentstatement', 'UPDATE, DELETE, TRUNCATE')
     THEN

@@ -20,6 +20,7 @@ SERVICES = (
     "telehealth-worker.service",
     "telehealth-tasks.service",
     "telehealth-clock.service",
+    "telehealth-log.service",
 )
 
 
@@ -95,6 +96,7 @@ def _install(server: Server) -> None:
     server.script("configure", HOST, "127.0.0.1", PGDATABASE="postgres", **server.as_superuser())
     _start_redis(server)
     server.script("manage", "create_vault_key")
+    server.script("manage", "audit_key")
     server.run_oneshot("telehealth-migrate.service")
     said = server.script("manage", "create_operator", "tove@clinic.example", "--name", "Tove Lund", "--clinic", "Quay")
     server.link = said.strip().splitlines()[-1]

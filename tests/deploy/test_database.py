@@ -11,9 +11,17 @@ from tests.deploy.recipe import HOST, until
 
 pytestmark = pytest.mark.engines
 
-GROWS_ONLY = ("vault_auditentry", "consults_consent", "consults_consentstatement")
+#: table -> its key
+GROWS_ONLY = {
+    "vault_auditentry": "id",
+    "vault_auditbatch": "first",
+    "vault_auditnode": "place",
+    "vault_auditwitnessing": "id",
+    "consults_consent": "id",
+    "consults_consentstatement": "id",
+}
 REWRITES = (
-    "UPDATE {0} SET id = id",
+    "UPDATE {0} SET {1} = {1}",
     "DELETE FROM {0}",
     "TRUNCATE {0} CASCADE",
     "ALTER TABLE {0} DISABLE TRIGGER ALL",
@@ -40,7 +48,7 @@ def test_the_application_cannot_rewrite_evidence(server, table, statement):
     with server.database("app") as database:
         before = database.execute(f"SELECT count(*) FROM {table}").fetchone()
         with pytest.raises(InsufficientPrivilege):
-            database.execute(statement.format(table))
+            database.execute(statement.format(table, GROWS_ONLY[table]))
         assert database.execute(f"SELECT count(*) FROM {table}").fetchone() == before
 
 
@@ -157,3 +165,14 @@ def _in_postgres(server, environment: dict[str, str], statement: str) -> None:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname LIKE 'telehealth%%'", prepare=False
         )
         database.execute(statement)
+
+
+def test_the_log_is_sealed_published_and_verifies(server):
+    """By the service, as the application's role, whose key file no other service can read."""
+    with server.database("app") as database:
+        entries = database.execute("SELECT count(*) FROM vault_auditentry").fetchone()
+        assert entries > (0,)
+        sealed = "SELECT coalesce(max(size), 0) FROM vault_auditbatch"
+        until(lambda: database.execute(sealed).fetchone() >= entries, said=lambda: server.log("telehealth-log.service"))
+    assert "The log holds" in server.script("manage", "audit_verify")
+    assert server.path("var/lib/telehealth/audit/checkpoints.jsonl").exists()
