@@ -40,6 +40,7 @@ from vault.witness import NotCosigned, add_checkpoint
 
 logger = logging.getLogger("telehealth.audit")
 TIMEOUT_SECONDS = 10.0
+FIRST_SECONDS = 1.0
 
 
 class NotPublished(Exception):
@@ -202,7 +203,8 @@ def run(stop: threading.Event) -> None:
         except (DatabaseError, Broken, BadNote, NotPublished, OSError) as error:
             logger.error("The audit log's checkpoints are not published: %s", type(error).__name__)
             close_old_connections()
-        stop.wait(settings.AUDIT_PUBLISH_SECONDS)
+        # A new log's first checkpoint is not kept waiting.
+        stop.wait(settings.AUDIT_PUBLISH_SECONDS if publisher.told or publisher.trouble else FIRST_SECONDS)
     connection.close()
 
 

@@ -175,4 +175,5 @@ def test_the_log_is_sealed_published_and_verifies(server):
         sealed = "SELECT coalesce(max(size), 0) FROM vault_auditbatch"
         until(lambda: database.execute(sealed).fetchone() >= entries, said=lambda: server.log("telehealth-log.service"))
     assert "The log holds" in server.script("manage", "audit_verify")
-    assert server.path("var/lib/telehealth/audit/checkpoints.jsonl").exists()
+    published = server.path("var/lib/telehealth/audit/checkpoints.jsonl")
+    until(published.exists, said=lambda: server.log("telehealth-log.service"))
