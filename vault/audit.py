@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from django.db import connection
 from django.utils import timezone
 
+from vault.core.entries import COLUMNS, canonical_json
 from vault.models import AuditEntry
+from vault.rows import moment, read, stored
 
 #: Every action there is, and the sentence a reviewer reads. `record` takes no other.
 ACTIONS = {
@@ -110,7 +113,7 @@ def record(
     """
     if action not in ACTIONS:
         raise ValueError(f"unknown audit action {action!r}")
-    return AuditEntry.objects.create(
+    entry = AuditEntry(
         at=timezone.now(),
         action=action,
         outcome=outcome,
@@ -125,3 +128,20 @@ def record(
         session=actor.session,
         detail={name: clean(value, 200) if isinstance(value, str) else value for name, value in detail.items()},
     )
+    _append(entry)
+    return entry
+
+
+_COLUMNS = COLUMNS[1:]  # the database gives the id
+_MARKS = ", ".join(["%s"] * len(_COLUMNS))
+_APPEND = f"INSERT INTO {AuditEntry._meta.db_table} ({', '.join(_COLUMNS)}) VALUES ({_MARKS}) RETURNING id"  # noqa: S608
+
+
+def _append(entry: AuditEntry) -> None:
+    """By hand: every act waits for it, and the ORM takes longer to write the statement than the database to run it."""
+    values = [getattr(entry, column) for column in _COLUMNS]
+    values[0] = moment(entry.at)
+    values[3] = None if entry.clinic_id is None else stored(entry.clinic_id)
+    values[-1] = canonical_json(entry.detail)
+    ((entry.pk,),) = read(_APPEND, values)
+    entry._state.adding, entry._state.db = False, connection.alias

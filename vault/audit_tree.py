@@ -3,14 +3,17 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vault.core.entries import unpacked
+from vault.core.entries import RUN
 from vault.core.tlog import Frontier, consistency_proof, inclusion_proof, node_hash
 from vault.models import AuditBatch, AuditNode
+from vault.rows import read
 
 #: the levels whose nodes have rows; between them a node is hashed from at most 128 of these
 STEP = 8
 WIDE = 1 << STEP
 HASH = 32
+#: batches that are looked through for an entry
+LATEST = 1000
 
 
 class Broken(Exception):
@@ -45,10 +48,21 @@ class Whereabouts:
 def find(entry: int) -> Whereabouts | None:
     """None where the entry is not in the tree, or not yet."""
     # One that committed late came in with a later batch than its neighbours, seconds afterwards.
-    for batch in AuditBatch.objects.filter(seen_to__gte=entry).order_by("seen_to", "first")[:1000].iterator():
-        ids = unpacked(bytes(batch.ids))
-        if entry in ids:
-            return Whereabouts(batch.first + ids.index(entry), batch)
+    rows = AuditBatch.objects.filter(seen_to__gte=entry).order_by("seen_to", "first").defer("hashes")
+    for at in range(0, LATEST, 20):
+        for batch in rows[at : at + 20]:
+            place = _number_in(bytes(batch.ids), entry)
+            if place is not None:
+                return Whereabouts(batch.first + place, batch)
+    return None
+
+
+def _number_in(runs: bytes, entry: int) -> int | None:
+    before = 0
+    for first, count in RUN.iter_unpack(runs):
+        if first <= entry < first + count:
+            return int(before + entry - first)
+        before += count
     return None
 
 
@@ -79,18 +93,23 @@ class Hashes:
         return self._kept[base, block]
 
 
+_PIECES = f"""
+SELECT first, substr(hashes, CAST(CASE WHEN first < %s THEN (%s - first) * {HASH} + 1 ELSE 1 END AS integer), %s)
+FROM {AuditBatch._meta.db_table} WHERE first >= %s AND first < %s ORDER BY first
+"""  # noqa: S608
+
+
 def _leaf_hashes(_base: int, first: int) -> Iterator[bytes]:
     """Hashes of up to 256 leaves from this one on."""
     at, end = first, first + WIDE
-    before = AuditBatch.objects.filter(first__lte=first).order_by("-first").values_list("first", flat=True).first()
-    rows = AuditBatch.objects.filter(first__gte=before or 0, first__lt=end).order_by("first")
-    for start, hashes in rows.values_list("first", "hashes"):
-        for number in range(max(at, start), min(end, start + len(hashes) // HASH)):
-            if number != at:
-                raise Broken(f"the hash of entry {at} is missing")
-            offset = (number - start) * HASH
-            yield bytes(hashes[offset : offset + HASH])
-            at += 1
+    before = AuditBatch.objects.filter(first__lte=first).order_by("-first").values_list("first", flat=True).first() or 0
+    # Of a batch of thousands, only the piece that is wanted.
+    for start, piece in read(_PIECES, [first, first, WIDE * HASH, before, end]):
+        if max(start, first) != at:
+            raise Broken(f"the hash of entry {at} is missing")
+        for offset in range(0, min(len(piece), (end - at) * HASH), HASH):
+            yield bytes(piece[offset : offset + HASH])
+        at += len(piece) // HASH
 
 
 def _node_hashes(base: int, first: int) -> Iterator[bytes]:

@@ -133,23 +133,26 @@ class _Walk:
     def window(self, batches: list[AuditBatch], seen_to: int) -> None:
         self._entries(batches, seen_to)
         before = Frontier(self.frontier.size, self.frontier.hashes())
+        made: dict[int, bytes] = {}
         for batch in batches:
-            self._grow(batch)
+            made.update(self._grow(batch))
         self.last = batches[-1]
-        self._nodes(before, batches)
+        self._nodes(made)
         if not self._head_holds(self.last):
             self._first_that_does_not(before, batches)
 
     # -- entries against their hashes ------------------------------------------------------------------------
 
     def _entries(self, batches: list[AuditBatch], seen_to: int) -> None:
-        found = list(leaves_between(seen_to, batches[-1].seen_to))
-        self.report.entries += len(found)
-        entries = [entry for entry, _ in found]
-        hashes = [leaf_hash(leaf) for _, leaf in found]
-        moments = [moment_bytes_of(leaf) for _, leaf in found]
-        if len({content_of(leaf) for _, leaf in found}) < len(found):
-            self._twice(found)
+        entries, hashes, moments, contents = [], [], [], set()
+        for entry, leaf in leaves_between(seen_to, batches[-1].seen_to):  # each is gone before the next comes
+            entries.append(entry)
+            hashes.append(leaf_hash(leaf))
+            moments.append(moment_bytes_of(leaf))
+            contents.add(hash(content_of(leaf)))
+        self.report.entries += len(entries)
+        if len(contents) < len(entries):  # or two that only look alike, which is looked at there
+            self._twice(list(leaves_between(seen_to, batches[-1].seen_to)))
         self.awaited = set(unpacked(bytes(batches[-1].awaited)))
         as_sealed = b"".join(hashes) == b"".join(bytes(batch.hashes) for batch in batches)
         if as_sealed and not self.loose and entries == [i for batch in batches for i in unpacked(bytes(batch.ids))]:
@@ -200,17 +203,20 @@ class _Walk:
 
     # -- hashes against roots, roots against signatures ------------------------------------------------------
 
-    def _grow(self, batch: AuditBatch) -> None:
+    def _grow(self, batch: AuditBatch) -> dict[int, bytes]:
+        """Append its hashes; what the tree keeps of them, by place."""
+        made: dict[int, bytes] = {}
         leaves = _hashes_of(batch)
         if batch.first != self.frontier.size or batch.size != batch.first + len(leaves):
             what = f"Batches do not follow each other: {self.frontier.size:,} entries come before {batch.first:,}."
             self.report.fault(what, index=min(self.frontier.size, batch.first))
         while self.outside and self.outside[0].size <= self.frontier.size + len(leaves):
             ahead = max(self.outside[0].size - self.frontier.size, 0)
-            self.frontier.extend(leaves[:ahead])
+            made.update(nodes_made(self.frontier.size, self.frontier, leaves[:ahead]))
             leaves = leaves[ahead:]
             self._compare(self.outside.pop(0))
-        self.frontier.extend(leaves)
+        made.update(nodes_made(self.frontier.size, self.frontier, leaves))
+        return made
 
     def _compare(self, one: Seen) -> None:
         self.report.checkpoints += 1
@@ -238,9 +244,7 @@ class _Walk:
                 self.report.fault(what, entry=ids[0] if ids else None, index=batch.first)
                 return
 
-    def _nodes(self, before: Frontier, batches: list[AuditBatch]) -> None:
-        leaves = [one for batch in batches for one in _hashes_of(batch)]
-        wanted = dict(nodes_made(before.size, Frontier(before.size, before.hashes()), leaves))
+    def _nodes(self, wanted: dict[int, bytes]) -> None:
         stored = dict(AuditNode.objects.filter(place__in=list(wanted)).values_list("place", "hash"))
         for place, node in sorted(wanted.items()):
             if bytes(stored.get(place, b"")) != node:

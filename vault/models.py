@@ -170,7 +170,7 @@ class AuditEntry(models.Model):
         indexes = [
             models.Index(fields=["clinic_id", "-id"], name="audit_clinic"),
             models.Index(fields=["patient", "-id"], name="audit_patient"),
-            models.Index(fields=["consult", "-id"], name="audit_consult"),
+            models.Index(fields=["consult", "-id"], name="audit_of_consult", condition=~models.Q(consult="")),
             models.Index(fields=["person", "-id"], name="audit_person"),
             # which version of a record is the newest, if any still is
             models.Index(

@@ -15,7 +15,7 @@ from vault.core.sealing import CannotOpen
 from vault.core.terms import Term
 from vault.keyring import Index
 from vault.models import ClinicIndex, IndexBlock
-from vault.rows import delete_many, put_many
+from vault.rows import delete_many, put_many, read
 
 #: blocks asked for in one statement
 MOST_LABELS = 500
@@ -38,14 +38,13 @@ def fetch(index: Index, labels: Iterable[bytes]) -> dict[bytes, Block]:
     found: dict[bytes, Block] = {}
     for at in range(0, len(wanted), MOST_LABELS):
         some = wanted[at : at + MOST_LABELS]
-        with connection.cursor() as cursor:
-            if connection.vendor == "postgresql":
-                cursor.execute("SELECT label, sealed FROM vault_indexblock WHERE label = ANY(%s)", [some])
-            else:
-                marks = ",".join(["%s"] * len(some))
-                cursor.execute(f"SELECT label, sealed FROM vault_indexblock WHERE label IN ({marks})", some)  # noqa: S608
-            for label, sealed in cursor.fetchall():
-                found[bytes(label)] = index.blocks.open(bytes(label), bytes(sealed))
+        if connection.vendor == "postgresql":
+            rows = read("SELECT label, sealed FROM vault_indexblock WHERE label = ANY(%b)", [some])
+        else:
+            marks = ",".join(["%s"] * len(some))
+            rows = read(f"SELECT label, sealed FROM vault_indexblock WHERE label IN ({marks})", some)  # noqa: S608
+        for label, sealed in rows:
+            found[label] = index.blocks.open(label, sealed)
     return found
 
 

@@ -1,6 +1,7 @@
 """Rows faster than the ORM moves them: COPY and prepared statements on Postgres, plain SQL on SQLite."""
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any, NoReturn
 from uuid import UUID
 
@@ -113,6 +114,11 @@ def new_ids(model: type[Model], count: int) -> list[int]:
 def stored(value: UUID) -> Any:
     """A UUID as the database's columns keep it."""
     return value if connection.features.has_native_uuid_field else value.hex
+
+
+def moment(value: datetime) -> Any:
+    """A moment as the database's columns keep it."""
+    return value if connection.vendor == "postgresql" else connection.ops.adapt_datetimefield_value(value)
 
 
 def read(sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:

@@ -98,7 +98,7 @@ def environment(engine: str) -> Iterator[dict[str, str]]:
     if engine == "SQLite":
         yield {}
         return
-    with engines.postgres() as url:
+    with engines.postgres(options=("max_connections=260",)) as url:
         yield {"DATABASE_URL": str(url)}
 
 

@@ -57,7 +57,7 @@ def test_when_the_log_cannot_be_written_nothing_is_revealed(cast, monkeypatch):
         raise DatabaseError("the log is away")
 
     opened = []
-    monkeypatch.setattr(AuditEntry.objects, "create", away)
+    monkeypatch.setattr(audit, "_append", away)
     monkeypatch.setattr(patients, "read_record", lambda *a: opened.append(a))
     with pytest.raises(DatabaseError):
         patients.reveal(cast.patient, ["phone"], BY, purpose="treat")

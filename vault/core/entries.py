@@ -21,8 +21,8 @@ _LENGTH = struct.Struct(">i")
 _BIG = struct.Struct(">q")
 _ID_AT = len(_COUNT) + _LENGTH.size
 _MOMENT_AT = _ID_AT + 8 + _LENGTH.size
-_RUN = struct.Struct(">QI")
-_LONGEST_RUN = 1 << 20
+RUN = struct.Struct(">QI")
+_LONGESTRUN = 1 << 20
 _NONE = _LENGTH.pack(-1)
 #: moments are counted in microseconds from here
 EPOCH = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
@@ -61,9 +61,6 @@ def canonical_json(value: Any) -> str:
 
 
 def _ordered(value: Any) -> Any:
-    if isinstance(value, float):
-        # Engines print them differently. Counts and milliseconds are whole numbers.
-        raise ValueError("an entry holds no fractions")
     if isinstance(value, dict):
         keys = sorted(value, key=lambda key: (len(key.encode()), key.encode()))
         return {key: _ordered(value[key]) for key in keys}
@@ -120,12 +117,12 @@ def packed(ids: Sequence[int]) -> bytes:
     """Ascending ids as runs: (first, how many), each 8 and 4 bytes."""
     runs: list[list[int]] = []
     for one in ids:
-        if runs and one == runs[-1][0] + runs[-1][1] and runs[-1][1] < _LONGEST_RUN:
+        if runs and one == runs[-1][0] + runs[-1][1] and runs[-1][1] < _LONGESTRUN:
             runs[-1][1] += 1
         else:
             runs.append([one, 1])
-    return b"".join(_RUN.pack(*run) for run in runs)
+    return b"".join(RUN.pack(*run) for run in runs)
 
 
 def unpacked(runs: bytes) -> list[int]:
-    return [one for first, count in _RUN.iter_unpack(runs) for one in range(first, first + count)]
+    return [one for first, count in RUN.iter_unpack(runs) for one in range(first, first + count)]

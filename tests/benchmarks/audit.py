@@ -1,0 +1,57 @@
+"""The audit log: what an entry costs in a transaction, many writers at once, verifying, proving, and disk.
+
+ENTRIES=1000000 in the environment makes it quicker; the targets are for ten million.
+"""
+
+import os
+import tempfile
+from typing import Any
+
+from tests.benchmarks.search import middle
+from tests.benchmarks.vault import environment, ours
+
+ENTRIES = int(os.environ.get("ENTRIES", "10000000"))
+
+
+def run() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for engine in ("SQLite", "Postgres"):
+        with tempfile.TemporaryDirectory() as folder, environment(engine) as chosen:
+            took = ours("tests.benchmarks.audit_ours", engine, str(ENTRIES), folder=folder, chosen=chosen)
+        found += _judge(engine, took)
+    return found
+
+
+def _judge(engine: str, took: dict[str, list[float]]) -> list[dict[str, Any]]:
+    ratio = middle(took["audited"]) / middle(took["beside"])
+    runs = {"with an entry": took["audited"], "with a plain INSERT": took["beside"]}
+    results = [_result(f"A transaction with an entry, {engine} (to a plain INSERT beside it)", "µs", runs, ratio, 1.3)]
+    if engine != "Postgres":
+        return results
+    count = f"{ENTRIES:,} entries, {engine}"
+    writers = {"writers": took["writers"]}
+    results.append(_result("200 writers, Postgres", "tx/s", writers, middle(took["writers"]), 1500, kind="rate"))
+    verify = {"verified": took["verify"], "sealed": took["seal"]}
+    rate = middle(took["verify"])
+    results.append(_result(f"Verifying {count}", "entries/s", verify, rate, 300_000, kind="rate"))
+    worst = sorted(took["proof"])[int(len(took["proof"]) * 0.95)]
+    results.append(_result(f"One inclusion proof from {count}", "ms", {"proof": took["proof"]}, worst, 20, kind="p95"))
+    size = took["bytes"][0]
+    results.append(_result(f"Disk, {count}", "bytes", {"an entry": took["bytes"]}, size, 700, kind="size"))
+    return results
+
+
+def _result(
+    what: str, unit: str, runs: dict[str, list[float]], value: float, target: float, kind: str = "ratio"
+) -> dict[str, Any]:
+    least = kind == "rate"
+    return {
+        "what": what,
+        "unit": unit,
+        "runs": runs,
+        "kind": kind,
+        "ratio": value,
+        "target": target,
+        "least": least,
+        "met": value >= target if least else value <= target,
+    }
