@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from vault.core.entries import COLUMNS, id_of, leaf_bytes
+from vault.core.entries import COLUMNS, leaf_bytes
 from vault.models import AuditEntry
 
 #: PostgreSQL's binary COPY begins with these bytes and ends with a count of -1
@@ -17,52 +17,51 @@ _TRAILER = b"\xff\xff"
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM {AuditEntry._meta.db_table}"  # noqa: S608
 
 
-def leaves_between(after: int, up_to: int) -> Iterator[tuple[int, bytes]]:
-    """(id, bytes) of every entry whose id is above `after` and at most `up_to`, in the order of ids."""
+def leaves_between(after: int, up_to: int) -> Iterator[bytes]:
+    """Every entry whose id is above `after` and at most `up_to`, in the order of ids."""
     return _leaves("id > %s AND id <= %s ORDER BY id", [after, up_to])
 
 
-def newer_leaves(after: int, most: int) -> Iterator[tuple[int, bytes]]:
-    """(id, bytes) of the next entries whose ids are above `after`, in the order of ids."""
+def newer_leaves(after: int, most: int) -> Iterator[bytes]:
+    """The next entries whose ids are above `after`, in the order of ids."""
     return _leaves("id > %s ORDER BY id LIMIT %s", [after, most])
 
 
-def leaves_of(ids: Sequence[int]) -> Iterator[tuple[int, bytes]]:
-    """(id, bytes) of those of these entries that are there, in the order of ids."""
+def leaves_of(ids: Sequence[int]) -> Iterator[bytes]:
+    """Those of these entries that are there, in the order of ids."""
     for at in range(0, len(ids), 500):  # SQLite takes so many parameters
         some = ids[at : at + 500]
         yield from _leaves(f"id IN ({', '.join(['%s'] * len(some))}) ORDER BY id", some)
 
 
-def _leaves(condition: str, values: Sequence[int]) -> Iterator[tuple[int, bytes]]:
-    if connection.vendor == "postgresql":
-        for leaf in raw_leaves(condition, values):
-            yield id_of(leaf), leaf
-        return
+def _leaves(condition: str, values: Sequence[int]) -> Iterator[bytes]:
+    return (_copied if connection.vendor == "postgresql" else _built)(f"{_SELECT} WHERE {condition}", values)
+
+
+def _built(sql: str, values: Sequence[int]) -> Iterator[bytes]:
     with connection.cursor() as cursor:
-        cursor.execute(f"{_SELECT} WHERE {condition}", values)
-        for row in cursor:
-            yield (
-                row[0],
-                leaf_bytes([row[0], _moment(row[1]), *row[2:4], _uuid(row[4]), *row[5:-1], json.loads(row[-1])]),
-            )
+        cursor.execute(sql, values)
+        for entry, at, action, outcome, clinic, *said, detail in cursor:
+            yield leaf_bytes([entry, _moment(at), action, outcome, _uuid(clinic), *said, json.loads(detail)])
 
 
-def raw_leaves(condition: str, values: Sequence[int]) -> Iterator[bytes]:
-    """On PostgreSQL, as the server sends them."""
-    with connection.wrap_database_errors, connection.cursor() as cursor:
-        sql = f"COPY ({_SELECT} WHERE {condition}) TO STDOUT (FORMAT BINARY)"
-        with cursor.copy(sql, values) as copy:
-            blocks = iter(copy)
-            first = bytes(next(blocks))
-            if not first.startswith(_HEADER):
-                raise ValueError("PostgreSQL sent something else than its binary format")
-            first = first[len(_HEADER) :]
-            if first and first != _TRAILER:
-                yield first
-            for block in blocks:
-                if block != _TRAILER:
-                    yield bytes(block)
+def _copied(sql: str, values: Sequence[int]) -> Iterator[bytes]:
+    """As the server sends them."""
+    with (
+        connection.wrap_database_errors,
+        connection.cursor() as cursor,
+        cursor.copy(f"COPY ({sql}) TO STDOUT (FORMAT BINARY)", values) as copy,
+    ):
+        blocks = iter(copy)
+        first = bytes(next(blocks))
+        if not first.startswith(_HEADER):
+            raise ValueError("PostgreSQL sent something else than its binary format")
+        first = first[len(_HEADER) :]
+        if first and first != _TRAILER:
+            yield first
+        for block in blocks:
+            if block != _TRAILER:
+                yield bytes(block)
 
 
 def _moment(text: Any) -> dt.datetime:

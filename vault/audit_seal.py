@@ -14,9 +14,9 @@ from django.utils import timezone
 from vault.audit_key import sign_root
 from vault.audit_leaves import leaves_of, newer_leaves
 from vault.audit_tree import Broken, Hashes, head, nodes_made
-from vault.core.entries import packed, unpacked
+from vault.core.entries import id_of, packed, unpacked
 from vault.core.notes import Signer
-from vault.core.tlog import Frontier, leaf_hash
+from vault.core.tlog import Frontier, leaf_hashes
 from vault.models import AuditBatch, AuditEntry, AuditNode
 
 #: entries in one batch at most
@@ -71,14 +71,14 @@ class Sealer:
         new = list(islice(newer_leaves(seen_to, MOST), MOST))
         if not found and not new:
             return 0
-        late = {entry for entry, _ in found}
-        known = {entry for entry, _ in new}
+        late = set(map(id_of, found))
+        known = set(map(id_of, new))
         still = [one for one in awaited if one not in late and not self._settled(one, oldest)]
-        for one in range(seen_to + 1, new[-1][0] if new else seen_to + 1):
+        for one in range(seen_to + 1, id_of(new[-1]) if new else seen_to + 1):
             if one not in known and next_one:
                 self._awaited[one] = (time.monotonic(), next_one)
                 still.append(one)
-        self._write(found + new, max(seen_to, new[-1][0] if new else 0), still)
+        self._write(found + new, max(seen_to, id_of(new[-1]) if new else 0), still)
         return len(found) + len(new)
 
     def _settled(self, one: int, oldest: int) -> bool:
@@ -91,15 +91,15 @@ class Sealer:
         del self._awaited[one]
         return True
 
-    def _write(self, leaves: list[tuple[int, bytes]], seen_to: int, awaited: list[int]) -> None:
-        hashes = [leaf_hash(leaf) for _, leaf in leaves]
+    def _write(self, leaves: list[bytes], seen_to: int, awaited: list[int]) -> None:
+        hashes = leaf_hashes(leaves)
         first, frontier = self.frontier.size, Frontier(self.frontier.size, self.frontier.hashes())
         AuditNode.objects.bulk_create(AuditNode(place=p, hash=node) for p, node in nodes_made(first, frontier, hashes))
         root = frontier.root()
         AuditBatch.objects.create(
             first=first,
             size=frontier.size,
-            ids=packed([entry for entry, _ in leaves]),
+            ids=packed(list(map(id_of, leaves))),
             seen_to=seen_to,
             awaited=packed(awaited),
             hashes=b"".join(hashes),

@@ -7,20 +7,22 @@ root, roots with signatures, and the tree's size and root with what was publishe
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from django.utils import timezone
 
 from vault.audit_key import is_signed
 from vault.audit_leaves import leaves_between
 from vault.audit_tree import HASH, nodes_made
-from vault.core.entries import content_of, moment_bytes, moment_bytes_of, unpacked
+from vault.core.entries import content_of, id_of, moment_bytes, moment_bytes_of, unpacked
 from vault.core.notes import Key
-from vault.core.tlog import Frontier, leaf_hash
+from vault.core.tlog import Frontier, leaf_hashes
 from vault.models import AuditBatch, AuditEntry, AuditNode
 
 #: entries compared at once
-WINDOW = 20_000
+WINDOW = 50_000
+#: and in memory as a whole
+AT_ONCE = 250
 #: an entry that is older and still not in the tree has been kept out of it
 LATEST = timedelta(minutes=5)
 #: how long before it was sealed an entry may say that it happened: as long as the longest act may take
@@ -144,15 +146,19 @@ class _Walk:
     # -- entries against their hashes ------------------------------------------------------------------------
 
     def _entries(self, batches: list[AuditBatch], seen_to: int) -> None:
-        entries, hashes, moments, contents = [], [], [], set()
-        for entry, leaf in leaves_between(seen_to, batches[-1].seen_to):  # each is gone before the next comes
-            entries.append(entry)
-            hashes.append(leaf_hash(leaf))
-            moments.append(moment_bytes_of(leaf))
-            contents.add(hash(content_of(leaf)))
+        entries: list[int] = []
+        hashes: list[bytes] = []
+        moments: list[bytes] = []
+        contents: set[int] = set()
+        found = leaves_between(seen_to, batches[-1].seen_to)
+        while some := list(islice(found, AT_ONCE)):
+            entries += map(id_of, some)
+            hashes += leaf_hashes(some)
+            moments += map(moment_bytes_of, some)
+            contents.update(map(hash, map(content_of, some)))
         self.report.entries += len(entries)
         if len(contents) < len(entries):  # or two that only look alike, which is looked at there
-            self._twice(list(leaves_between(seen_to, batches[-1].seen_to)))
+            self._twice(leaves_between(seen_to, batches[-1].seen_to))
         self.awaited = set(unpacked(bytes(batches[-1].awaited)))
         as_sealed = b"".join(hashes) == b"".join(bytes(batch.hashes) for batch in batches)
         if as_sealed and not self.loose and entries == [i for batch in batches for i in unpacked(bytes(batch.ids))]:
@@ -183,9 +189,10 @@ class _Walk:
             else:
                 self._times(batch, [moment], [entry])
 
-    def _twice(self, found: list[tuple[int, bytes]]) -> None:
+    def _twice(self, found: Iterator[bytes]) -> None:
         known: dict[bytes, int] = {}
-        for entry, leaf in found:
+        for leaf in found:
+            entry = id_of(leaf)
             if (first := known.setdefault(content_of(leaf), entry)) != entry:
                 self.report.fault(f"An entry is there twice: this one says the same as entry {first:,}.", entry=entry)
 

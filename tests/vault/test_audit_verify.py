@@ -262,7 +262,7 @@ def test_every_entry_has_a_proof_and_every_head_grew_from_the_one_before(log, ke
 
 
 def _hashes(log):
-    return [leaf_hash(leaf) for _, leaf in leaves_of(log)]
+    return [leaf_hash(leaf) for leaf in leaves_of(log)]
 
 
 def test_a_long_log_has_nodes_and_proofs(db, key):

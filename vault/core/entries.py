@@ -8,6 +8,7 @@ import datetime as dt
 import json
 import struct
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -74,17 +75,15 @@ def moment_bytes(moment: dt.datetime) -> bytes:
     return _BIG.pack((moment - EPOCH) // _MICROSECOND)
 
 
-def moment_bytes_of(leaf: bytes) -> bytes:
-    return leaf[_MOMENT_AT : _MOMENT_AT + 8]
-
-
-def content_of(leaf: bytes) -> bytes:
-    """All of it but the id."""
-    return leaf[_ID_AT + 8 :]
+#: leaf -> its moment as `moment_bytes` writes it
+moment_bytes_of = itemgetter(slice(_MOMENT_AT, _MOMENT_AT + 8))
+#: leaf -> all of it but the id
+content_of = itemgetter(slice(_ID_AT + 8, None))
 
 
 def id_of(leaf: bytes) -> int:
-    return int.from_bytes(leaf[_ID_AT : _ID_AT + 8], "big", signed=True)
+    found: int = _BIG.unpack_from(leaf, _ID_AT)[0]
+    return found
 
 
 def values_of(leaf: bytes) -> dict[str, Any]:
