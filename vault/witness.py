@@ -77,8 +77,8 @@ class Request(NamedTuple):
 
 
 def parse_request(body: bytes) -> Request:
-    head, blank, data = body.partition(b"\n\n")
-    if not blank or not head.isascii():
+    head, _, data = body.partition(b"\n\n")
+    if not head.isascii():
         raise BadNote("A request is an old size, a proof, an empty line and a checkpoint.")
     old, *lines = head.decode().split("\n")
     proof = [from_base64(line) for line in lines]
