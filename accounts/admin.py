@@ -10,13 +10,11 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
-from accounts import audit_admin, signin
+from accounts import signin
 from accounts.models import Authenticator, Clinic, RecoveryCode, User
 from accounts.role_admin import RoleAdmin
 from accounts.sessions import actor, confirmed_recently
 from vault import audit
-
-__all__ = ["audit_admin"]
 
 OPERATOR, PRIVACY_OFFICER = (User.Role.OPERATOR,), (User.Role.PRIVACY_OFFICER,)
 

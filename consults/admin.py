@@ -11,8 +11,11 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.role_admin import RoleAdmin
 from accounts.sessions import actor
+from consults import audit_admin
 from consults.models import Consent, ConsentStatement, Consult
 from vault import audit
+
+__all__ = ["audit_admin"]
 
 PRIVACY_OFFICER, OPERATOR = User.Role.PRIVACY_OFFICER, User.Role.OPERATOR
 

@@ -8,7 +8,7 @@ from celery import shared_task
 from django.core.management import call_command
 from kombu.exceptions import OperationalError
 
-from consults import concerns, mail
+from consults import audit_activity, concerns, mail
 
 logger = logging.getLogger(__name__)
 
@@ -49,3 +49,8 @@ def sweep() -> None:
 @shared_task
 def clear_sessions() -> None:
     call_command("clearsessions")
+
+
+@shared_task
+def count_activity() -> None:
+    audit_activity.keep_up()

@@ -191,6 +191,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 120} if REDIS_URL else 
 CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "consults.tasks.sweep", "schedule": 30.0},
     "sessions": {"task": "consults.tasks.clear_sessions", "schedule": 3600.0},
+    "activity": {"task": "consults.tasks.count_activity", "schedule": 60.0},
 }
 
 EMAIL_URL = env.str("EMAIL_URL", "")
@@ -288,6 +289,9 @@ STORAGES = {
 INVITE_LIFETIME_HOURS = env.int("TELEHEALTH_INVITE_HOURS", 48)
 CONSENT_LIFETIME_HOURS = 24
 VOICE_SECONDS = 30
+#: hours of the day (TELEHEALTH_TIME_ZONE) between which reading a record asks for no second look
+CLINIC_OPENS = env.int("TELEHEALTH_OPENS", 7)
+CLINIC_CLOSES = env.int("TELEHEALTH_CLOSES", 20)
 
 # Media. No server of a third party is ever asked for an address: the list is empty or the clinic's own coturn.
 TURN_URLS: list[str] = env.list("TELEHEALTH_TURN_URLS", default=[])

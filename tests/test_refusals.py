@@ -5,6 +5,7 @@ a new one cannot go without a decision.
 """
 
 import re
+from datetime import timedelta
 from functools import cached_property
 
 import pytest
@@ -12,9 +13,10 @@ from django.conf import settings
 from django.contrib.auth.models import Group
 from django.db import connection
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import Clinic, User
-from consults import concerns, consent, seats, voice
+from consults import audit_reviews, concerns, consent, seats, voice
 from tests.cast import BY, MARIA, Browser, bring_to, person, sign_in, type_password
 from tests.urls import every_route, fill_in
 from vault import patients
@@ -146,6 +148,10 @@ class Scene:
         _wait(tested, self.recording)
         other = patients.create(cast.clinic.id, {"name": "Third Person", "birth_date": "1990-01-01"}, BY)
         self.concern = concerns.break_glass(cast.colleague, other, "Collapsed on the phone", BY)
+        now = timezone.now()
+        self.review = audit_reviews.sign(
+            cast.officer, BY, since=now - timedelta(days=1), until=now, finding="clear", patient=cast.patient
+        )
         self.others_visit = bring_to("waiting", cast.colleague, cast.colleagues_patient)
         self.browsers = {name: sign_in(user) for name, user in cast.staff.items()}
         self.browsers |= {
@@ -176,6 +182,8 @@ class Scene:
             "patient_id": self.cast.patient.id,
             "recording_id": self.recording.pk,
             "concern_id": self.concern.pk,
+            "person_id": self.cast.clinician.pk,
+            "review_id": self.review.pk,
             "object_id": next((row.pk for part, row in self._objects.items() if part in route), 1),
         }
         return fill_in(route, **{**ids, **other})
@@ -217,6 +225,10 @@ class Scene:
             "consent": {"shown": words, "name": MARIA["name"], "agree": "on"},
             "patient-new": {"name": "New Person", "birth_date": "1990-01-01"},
             "patient-search": {"q": "quixplotz"},
+            "admin:vault_auditentry_narrow": {"q": self.cast.patient.record_number},
+            "admin:vault_auditentry_views": {"name": "mine", "query": "outcome=refused"},
+            "admin:vault_auditentry_reviews": {"since": "2026-01-01", "until": "2026-01-02", "finding": "clear"},
+            "admin:vault_auditentry_export": {"form": "csv"},
         }
 
     def ask(self, who, method, name, path):
@@ -240,6 +252,7 @@ def _is_refusal(answer):
 
 
 WATCHED = ("consults_consult", "consults_participant", "consults_invitation", "consults_consent", "consults_note")
+WATCHED += ("consults_auditreview", "consults_auditview", "consults_auditexport")
 WATCHED += ("vault_patient", "consults_invitationmail", "consults_consentstatement", "accounts_user", "accounts_clinic")
 
 

@@ -59,6 +59,11 @@ ACTIONS = {
     "vault.keys": "changed the vault's keys",
     "vault.tamper": "found a protected value that does not open",
     "admin.view": "looked at evidence in the admin",
+    "audit.view": "looked at the audit log",
+    "audit.review": "signed off a review of the audit log",
+    "audit.saved_view": "changed a saved view of the audit log",
+    "audit.export": "began to export entries of the audit log",
+    "audit.export.done": "got the whole export of the audit log",
     "worker.monitor": "began to monitor a session",
 }
 

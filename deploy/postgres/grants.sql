@@ -28,6 +28,7 @@ BEGIN
         OR has_table_privilege('telehealth_app', 'vault_auditwitnessing', 'UPDATE, DELETE, TRUNCATE')
         OR has_table_privilege('telehealth_app', 'consults_consent', 'UPDATE, DELETE, TRUNCATE')
         OR has_table_privilege('telehealth_app', 'consults_consentstatement', 'UPDATE, DELETE, TRUNCATE')
+        OR has_table_privilege('telehealth_app', 'consults_auditreview', 'UPDATE, DELETE, TRUNCATE')
     THEN
         RAISE EXCEPTION 'The application could rewrite the audit log or consent. Nothing was granted.';
     END IF;

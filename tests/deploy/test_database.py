@@ -17,6 +17,7 @@ GROWS_ONLY = {
     "vault_auditbatch": "first",
     "vault_auditnode": "place",
     "vault_auditwitnessing": "id",
+    "consults_auditreview": "id",
     "consults_consent": "id",
     "consults_consentstatement": "id",
 }

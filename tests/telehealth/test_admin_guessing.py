@@ -34,8 +34,6 @@ def test_a_lookup_that_no_page_offers_is_refused(cast, who, page, lookup, value)
         ("accounts_user", "role__exact", "clinician"),
         ("consults_consult", "created_at__gte", "2020-01-01 00:00:00+00:00"),
         ("consults_consent", "act__exact", "given"),
-        ("vault_auditentry", "about", "consults"),
-        ("vault_auditentry", "role__exact", "patient"),
     ],
 )
 def test_the_filters_of_the_page_work(cast, page, lookup, value):
