@@ -12,14 +12,15 @@ from django.utils.safestring import SafeString
 
 from accounts.models import User
 from accounts.role_admin import RoleAdmin
-from consults import audit_lines, views_audit, views_audit_work
+from consults import audit_lines, views_audit, views_audit_verify, views_audit_work
+from vault import audit_tree
 from vault.models import AuditEntry, Patient
 
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(RoleAdmin):
     view_roles = (User.Role.PRIVACY_OFFICER,)
-    fields = ("moment", "who", "role", "what", "result", "whom", "consult", "source", "session", "more")
+    fields = ("moment", "who", "role", "what", "result", "whom", "consult", "source", "session", "more", "sealed")
     readonly_fields = fields
 
     def get_urls(self) -> list[URLPattern]:
@@ -35,6 +36,9 @@ class AuditEntryAdmin(RoleAdmin):
             "review": ("reviews/<uuid:review_id>/", views_audit_work.review),
             "export": ("export/", views_audit_work.export),
             "progress": ("export/progress/", views_audit_work.progress),
+            "verify": ("verify/", views_audit_verify.verify),
+            "verifying": ("verify/progress/", views_audit_verify.progress),
+            "proof": ("proofs/<int:entry>/", views_audit_verify.proof),
         }
         own = [path(route, view, name=f"vault_auditentry_{name}") for name, (route, view) in pages.items()]
         return own + super().get_urls()
@@ -85,6 +89,18 @@ class AuditEntryAdmin(RoleAdmin):
     @admin.display(description="consult")
     def consult(self, entry: AuditEntry) -> SafeString | str:
         return _link("consults", entry.consult, entry.consult) if entry.consult else "-"
+
+    @admin.display(description="in the tree")
+    def sealed(self, entry: AuditEntry) -> SafeString | str:
+        place = audit_tree.find(entry.pk)
+        if place is None:
+            return "Not yet. An entry is sealed within a second; if this stays, tell your operator."
+        return format_html(
+            'Number {} of the log, sealed on {}. <a href="../../proofs/{}/">Download the proof</a>',
+            f"{place.index + 1:,}",
+            timezone.localtime(place.batch.at).strftime("%Y-%m-%d %H:%M:%S %Z"),
+            entry.pk,
+        )
 
     @admin.display(description="more")
     def more(self, entry: AuditEntry) -> SafeString | str:

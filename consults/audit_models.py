@@ -100,6 +100,38 @@ class AuditExport(models.Model):
         return self.done_at is None and timezone.now() - self.moved_at < STANDS_STILL
 
 
+class AuditCheck(models.Model):
+    """A verification of the whole log that an officer asked for: how far it has come, and what was found."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    officer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="audit_checks")
+    at = models.DateTimeField()
+    #: when it was last seen to move: a process that dies says nothing
+    moved_at = models.DateTimeField()
+    #: entries there were when it began, and those looked at so far
+    total = models.PositiveBigIntegerField()
+    looked_at = models.PositiveBigIntegerField(default=0)
+    done_at = models.DateTimeField(null=True)
+    #: checkpoints kept outside the database that it was compared with
+    compared = models.PositiveIntegerField(default=0)
+    #: one sentence a fault, with the entry it is about
+    faults = models.JSONField(default=list)
+
+    class Meta:
+        ordering = ["-at"]
+
+    def __str__(self) -> str:
+        return f"check of {self.at:%Y-%m-%d %H:%M}"
+
+    @property
+    def looked_said(self) -> str:
+        return f"{self.looked_at:,}"
+
+    @property
+    def is_under_way(self) -> bool:
+        return self.done_at is None and timezone.now() - self.moved_at < STANDS_STILL
+
+
 class AuditHour(models.Model):
     """Entries of one clinic in one hour that is over. The log only grows, so what was counted once stays right."""
 

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import models
 
 from accounts.models import Clinic, User
-from consults.audit_models import AuditExport, AuditHour, AuditReview, AuditView  # noqa: F401
+from consults.audit_models import AuditCheck, AuditExport, AuditHour, AuditReview, AuditView  # noqa: F401
 from consults.import_models import ImportRemark, ImportRun  # noqa: F401
 from vault.models import Patient
 from vault.token_field import TokenField

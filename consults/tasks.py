@@ -8,7 +8,7 @@ from celery import shared_task
 from django.core.management import call_command
 from kombu.exceptions import OperationalError
 
-from consults import audit_activity, concerns, mail
+from consults import audit_activity, audit_check, concerns, mail
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +49,11 @@ def sweep() -> None:
 @shared_task
 def clear_sessions() -> None:
     call_command("clearsessions")
+
+
+@shared_task
+def check_log(check_id: str) -> None:
+    audit_check.run(UUID(check_id))
 
 
 @shared_task

@@ -100,8 +100,10 @@ ADMIN_MAY_LOOK = {
     "auth_group": set(),
 }
 ADMIN_MAY_ADD = {"consults_consentstatement": {"officer"}, "accounts_user": {"operator"}}
-#: allowed in, and still nothing there: Django's machinery that no page of ours uses, certificates before an erasure
+#: allowed in, and still nothing there: Django's machinery that no page of ours uses, certificates before an erasure,
+#: the proof of an entry before it is sealed
 UNUSED = {"admin:autocomplete", "admin:view_on_site", "admin:None", "erasure", "erasure-pdf"}
+UNUSED |= {"admin:vault_auditentry_proof"}
 
 ROUTES = sorted({(name, route) for name, route in every_route()})
 

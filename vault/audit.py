@@ -60,6 +60,7 @@ ACTIONS = {
     "vault.tamper": "found a protected value that does not open",
     "admin.view": "looked at evidence in the admin",
     "audit.view": "looked at the audit log",
+    "audit.verify": "had the audit log verified",
     "audit.review": "signed off a review of the audit log",
     "audit.saved_view": "changed a saved view of the audit log",
     "audit.export": "began to export entries of the audit log",

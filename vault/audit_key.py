@@ -8,7 +8,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from django.conf import settings
 
-from vault.core.notes import BadNote, Checkpoint, Key, Signer, parse_secret
+from vault.core.notes import BadNote, Checkpoint, Key, Signer, parse_secret, parse_vkey
 
 _MOST_BYTES = 1024
 
@@ -35,8 +35,12 @@ def path() -> Path:
     return Path(settings.AUDIT_KEY_FILE)
 
 
+def public_path() -> Path:
+    return path().with_name(f"{path().name}.pub")
+
+
 def create(origin: str) -> Signer:
-    """Make the file, never over an existing one."""
+    """Make the file, never over an existing one; its public half beside it, for whoever only verifies."""
     signer, file = Signer(origin, Ed25519PrivateKey.generate()), path()
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -44,7 +48,21 @@ def create(origin: str) -> Signer:
         out.write(f"{signer.secret()}\n")
         out.flush()
         os.fsync(descriptor)
+    write_public(signer.key)
     return signer
+
+
+def write_public(key: Key) -> None:
+    public_path().write_text(f"{key.vkey}\n")
+    public_path().chmod(0o644)
+
+
+def load_public() -> Key:
+    """The key of this log, as this server says it; who does not trust the server has noted it elsewhere."""
+    try:
+        return parse_vkey(public_path().read_text().removesuffix("\n"))
+    except (OSError, BadNote):
+        return load().key
 
 
 def load() -> Signer:

@@ -19,7 +19,7 @@ from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection
 from django.utils import timezone
 
-from vault.audit_key import path as key_path
+from vault.audit_key import NoKey, load_public
 from vault.audit_tree import Broken, head, prove_growth
 from vault.audit_verify import Seen
 from vault.core.notes import (
@@ -30,7 +30,6 @@ from vault.core.notes import (
     Signature,
     parse_checkpoint,
     parse_note,
-    parse_secret,
     parse_signature,
     parse_vkey,
     verify,
@@ -172,7 +171,7 @@ class Publisher:
         batch = head()
         if batch is None:
             return
-        key = parse_secret(key_path().read_text().strip()).key
+        key = load_public()
         for address, witness in witnesses().items():
             self._tell(address, batch.size, partial(cosign, address, witness, key, batch))
         note = note_of(key, batch).encode()
@@ -200,7 +199,7 @@ def run(stop: threading.Event) -> None:
     while not stop.is_set():
         try:
             publisher.publish()
-        except (DatabaseError, Broken, BadNote, NotPublished, OSError) as error:
+        except (DatabaseError, Broken, BadNote, NoKey, NotPublished, OSError) as error:
             logger.error("The audit log's checkpoints are not published: %s", type(error).__name__)
             close_old_connections()
         # A new log's first checkpoint is not kept waiting.

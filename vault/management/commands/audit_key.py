@@ -19,4 +19,5 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
         except OSError as error:
             raise CommandError(f"{audit_key.path()} cannot be written: {error.strerror}.") from None
+        audit_key.write_public(signer.key)
         self.stdout.write(signer.key.vkey)

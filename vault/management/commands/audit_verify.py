@@ -26,7 +26,7 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         try:
-            key = parse_vkey(options["vkey"]) if options["vkey"] else audit_key.load().key
+            key = parse_vkey(options["vkey"]) if options["vkey"] else audit_key.load_public()
             files = [*map(Path, options["against"]), *audit_publish.own_files()]
             seen = [one for file in files for one in audit_publish.seen_in(file, key)]
             seen += audit_publish.seen_by_witnesses(key)
