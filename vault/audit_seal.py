@@ -19,8 +19,8 @@ from vault.core.notes import Signer
 from vault.core.tlog import Frontier, leaf_hashes
 from vault.models import AuditBatch, AuditEntry, AuditNode
 
-#: entries in one batch at most
-MOST = 4096
+#: new entries in one batch at most; one that has so many says that there were more (FORMAT.md)
+FULL = 4096
 #: an id is awaited so many seconds at least: a number is drawn a moment before its transaction has one
 AWAITED_SECONDS = 60.0
 #: any number; what else in this database takes advisory locks must take another
@@ -37,7 +37,7 @@ class Sealer:
     _awaited: dict[int, tuple[float, int]] = field(default_factory=dict)
 
     def seal(self) -> int:
-        """Put what is there into the tree, `MOST` at a time; how many entries that were."""
+        """Put what is there into the tree, `FULL` at a time; how many entries that were."""
         if not self._anything():  # asked before a lock is taken, since this is asked all day
             return 0
         with transaction.atomic():
@@ -68,7 +68,7 @@ class Sealer:
         awaited = unpacked(bytes(last.awaited)) if last else []
         oldest, next_one = _transactions()
         found = list(leaves_of(awaited)) if awaited else []
-        new = list(islice(newer_leaves(seen_to, MOST), MOST))
+        new = list(islice(newer_leaves(seen_to, FULL), FULL))
         if not found and not new:
             return 0
         late = set(map(id_of, found))

@@ -13,8 +13,9 @@ from django.utils import timezone
 
 from vault.audit_key import is_signed
 from vault.audit_leaves import leaves_between
+from vault.audit_seal import FULL
 from vault.audit_tree import HASH, nodes_made
-from vault.core.entries import content_of, id_of, moment_bytes, moment_bytes_of, unpacked
+from vault.core.entries import EPOCH, content_of, id_of, moment_bytes, moment_bytes_of, unpacked
 from vault.core.notes import Key
 from vault.core.tlog import Frontier, leaf_hashes
 from vault.models import AuditBatch, AuditEntry, AuditNode
@@ -25,7 +26,7 @@ WINDOW = 50_000
 AT_ONCE = 250
 #: an entry that is older and still not in the tree has been kept out of it
 LATEST = timedelta(minutes=5)
-#: how long before it was sealed an entry may say that it happened: as long as the longest act may take
+#: how long before the last sealing an entry may say that it happened: as long as the longest act may take
 BEFORE = timedelta(hours=1)
 #: and after, since two machines' clocks differ
 AFTER = timedelta(minutes=1)
@@ -131,6 +132,10 @@ class _Walk:
         self.awaited: set[int] = set()
         self.last: AuditBatch | None = None
         self.agreed = 0
+        #: from when on entries of the next batch may be: since when nobody had sealed
+        self.since = moment_bytes(EPOCH)
+        #: first of a batch -> the same
+        self.since_of: dict[int, bytes] = {}
 
     def window(self, batches: list[AuditBatch], seen_to: int) -> None:
         self._entries(batches, seen_to)
@@ -159,6 +164,7 @@ class _Walk:
         self.report.entries += len(entries)
         if len(contents) < len(entries):  # or two that only look alike, which is looked at there
             self._twice(leaves_between(seen_to, batches[-1].seen_to))
+        self.since_of = dict(self._since(batches))
         self.awaited = set(unpacked(bytes(batches[-1].awaited)))
         as_sealed = b"".join(hashes) == b"".join(bytes(batch.hashes) for batch in batches)
         if as_sealed and not self.loose and entries == [i for batch in batches for i in unpacked(bytes(batch.ids))]:
@@ -196,8 +202,16 @@ class _Walk:
             if (first := known.setdefault(content_of(leaf), entry)) != entry:
                 self.report.fault(f"An entry is there twice: this one says the same as entry {first:,}.", entry=entry)
 
+    def _since(self, batches: list[AuditBatch]) -> Iterator[tuple[int, bytes]]:
+        """A sealer that was away finds older entries, and so does a log's first; then batches are full until it has
+        caught up."""
+        for batch in batches:
+            yield batch.first, self.since
+            if len(batch.hashes) < FULL * HASH:
+                self.since = moment_bytes(batch.at - BEFORE)
+
     def _times(self, batch: AuditBatch, moments: list[bytes], entries: list[int]) -> None:
-        earliest, latest = moment_bytes(batch.at - BEFORE), moment_bytes(batch.at + AFTER)
+        earliest, latest = self.since_of[batch.first], moment_bytes(batch.at + AFTER)
         if not moments or (earliest <= min(moments) and max(moments) <= latest):
             return
         for moment, entry in zip(moments, entries, strict=True):

@@ -158,6 +158,25 @@ def test_an_entry_with_an_older_time_that_was_sealed_now_is_named(log, key):
     assert fault.entry == newest
 
 
+def test_entries_from_before_the_tree_and_from_when_the_sealer_was_away_are_as_good(db, key, clock, monkeypatch):
+    monkeypatch.setattr(audit_seal, "FULL", 4)
+    monkeypatch.setattr(audit_verify, "FULL", 4)
+    for day in range(11):
+        record("patient.view", BY, n=day)
+        clock.move(86_400)
+    audit_sealing.catch_up()
+    for hour in range(11):
+        record("patient.view", BY, n=20 + hour)
+        clock.move(3_600)
+    audit_sealing.catch_up()
+    assert verified(key).ok
+    newest = record("patient.view", BY, n=99).pk
+    with as_thief():
+        AuditEntry.objects.filter(pk=newest).update(at=timezone.now() - timedelta(hours=5))
+    audit_sealing.catch_up()
+    assert [fault.entry for fault in verified(key).faults] == [newest]
+
+
 def test_an_entry_that_nobody_seals_is_named(log, key, clock):
     entry = record("signin", BY).pk
     clock.move(600)
