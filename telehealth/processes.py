@@ -21,7 +21,7 @@ from twisted.internet import defer, reactor
 from signaling.worker import Worker
 from telehealth.asgi import application
 from telehealth.celery import app as celery_app
-from vault import audit_publish, audit_sealing
+from vault import audit_publish, audit_sealing, audit_ship
 
 logger = logging.getLogger("telehealth")
 
@@ -88,6 +88,7 @@ class _Background:
         self._clock.start()
         for thread in self._log:
             thread.start()
+        self._log += audit_ship.start(self._stop)
 
     def stop(self) -> None:
         self._stop.set()

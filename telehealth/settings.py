@@ -59,6 +59,11 @@ CHANNEL_KEY = _kept_secret("CHANNEL_KEY") or SECRET_KEY
 AUDIT_PUBLISH = env.str("AUDIT_PUBLISH", f"file:{DATA_DIR / 'audit' / 'checkpoints.jsonl'}").split()
 #: who cosigns them, separated by spaces: each VKEY@ADDRESS, as `manage.py witness` prints its key
 AUDIT_WITNESSES = env.str("AUDIT_WITNESSES", "").split()
+#: SIEMs that get every entry, separated by spaces: syslog+tls://HOST:PORT, https://…
+AUDIT_SHIP = env.str("AUDIT_SHIP", "").split()
+#: for webhooks: a bearer token; certificates to trust when they are not the system's
+AUDIT_SHIP_TOKEN = env.str("AUDIT_SHIP_TOKEN", "")
+AUDIT_SHIP_CA = env.str("AUDIT_SHIP_CA", "")
 AUDIT_PUBLISH_SECONDS = env.float("AUDIT_PUBLISH_SECONDS", 60.0)
 AUDIT_S3_ENDPOINT = env.str("AUDIT_S3_ENDPOINT", "")
 #: signs the audit log; only the process that seals it needs to read this

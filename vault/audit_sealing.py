@@ -6,7 +6,7 @@ import threading
 
 from django.db import DatabaseError, close_old_connections, connection
 
-from vault import audit_key, audit_publish
+from vault import audit_key, audit_publish, audit_ship
 from vault.audit_seal import Sealer
 from vault.audit_tree import Broken
 
@@ -60,5 +60,7 @@ def run_until_told() -> None:
     # Apart, since a place that answers slowly must not keep entries out of the tree.
     publishing = threading.Thread(target=audit_publish.run, args=[stop], daemon=True)
     publishing.start()
+    shipping = audit_ship.start(stop)
     run(stop)
-    publishing.join(timeout=5)
+    for thread in (publishing, *shipping):
+        thread.join(timeout=5)

@@ -234,3 +234,15 @@ class AuditWitnessing(models.Model):
 
     def __str__(self) -> str:
         return f"{self.witness}, {self.size} entries"
+
+
+class AuditShipment(models.Model):
+    """How far the log has been handed on to a place outside (`vault.audit_ship`)."""
+
+    address = models.CharField(max_length=200, primary_key=True)
+    #: place in the tree of the first entry that it does not have
+    sent_to = models.PositiveBigIntegerField(default=0)
+    moved_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.address

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from vault import audit_key, audit_sealing
+from vault import audit_key, audit_sealing, audit_ship
 
 
 class Command(BaseCommand):
@@ -19,5 +19,5 @@ class Command(BaseCommand):
                 self.stdout.write(f"{audit_sealing.catch_up():,} entries sealed.")
             else:
                 audit_sealing.run_until_told()
-        except audit_key.NoKey as error:
+        except (audit_key.NoKey, audit_ship.NotShipped) as error:
             raise CommandError(str(error)) from None
