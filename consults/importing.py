@@ -21,6 +21,7 @@ from vault.core.terms import digest_text
 from vault.keyring import indexes
 from vault.models import Patient
 from vault.patients import new_record_number
+from vault.rows import in_turn
 
 BATCH = 1000
 #: how often a batch is planned anew when others are in its way
@@ -133,7 +134,7 @@ def _commit(run: ImportRun, batch: list[Judged], by: audit.Actor) -> None:
     for left in reversed(range(TRIES)):
         try:
             # COPY raises the driver's own errors, unless they are asked to be Django's.
-            with connection.wrap_database_errors, transaction.atomic():
+            with connection.wrap_database_errors, in_turn():
                 _handle(run, batch, by)
             break
         except (IntegrityError, OperationalError):

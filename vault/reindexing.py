@@ -15,7 +15,7 @@ from vault.core.terms import DIGESTED, digest_text, terms
 from vault.keyring import Index, create_index_key, indexes
 from vault.models import ClinicIndex, IndexBlock, IndexKey, Patient
 from vault.patients import entry_of
-from vault.rows import change_many, stored
+from vault.rows import change_many, in_turn, stored
 
 BATCH = 1000
 
@@ -37,7 +37,7 @@ def build(building: IndexKey, *, batch: int = BATCH) -> Iterator[tuple[int, list
     Yields (how many, those that do not open). These are in no list afterwards, so their repair ends with another build.
     """
     while True:
-        with transaction.atomic():
+        with in_turn():
             clinic = postings.locked(building.clinic_id)
             building.refresh_from_db()
             if building.in_use:  # somebody else has finished it

@@ -23,7 +23,7 @@ from vault.keyring import create_data_key, opener, prove
 from vault.keywatch import keys
 from vault.models import ClinicIndex, DataKey, IndexKey, Patient, SealedRecord, SealedValue
 from vault.records import open_row, place_of
-from vault.rows import change_many
+from vault.rows import change_many, in_turn
 
 BATCH = 2000
 
@@ -75,7 +75,7 @@ def rewrap(*, batch: int = BATCH) -> Iterator[int]:
         changes = _moves(rows, "data")
         last = rows[-1][0]
         # A key that was replaced or destroyed meanwhile is no longer what it was, and is left alone.
-        with transaction.atomic():
+        with in_turn():
             moved_now = change_many(DataKey, "id", "wrapped", changes, was=True)
         yield moved_now
 
@@ -154,7 +154,7 @@ def retire(key_id: bytes) -> None:
 
 def reseal(patient: Patient) -> bool:
     """Give a patient a fresh data key and seal everything of hers under it. False where she is gone."""
-    with transaction.atomic():
+    with in_turn():
         # Before her keys, as everybody who writes her does: the other way round two would wait for each other.
         Patient.objects.select_for_update(no_key=True).get(pk=patient.pk)
         keys = list(DataKey.objects.select_for_update().filter(patient=patient).order_by("generation"))

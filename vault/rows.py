@@ -1,19 +1,37 @@
 """Rows faster than the ORM moves them: COPY and prepared statements on Postgres, plain SQL on SQLite."""
 
+import contextlib
+import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, NoReturn
 from uuid import UUID
 
 import psycopg
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Model
 
 Rows = Sequence[Sequence[Any]]
+#: of the time that a batch held SQLite's lock, how much is left to others before the next batch
+BREATH = 0.25
 
 
 class StillStreaming(Exception):
     """A fault of the program: see `stream`."""
+
+
+@contextlib.contextmanager
+def in_turn() -> Iterator[None]:
+    """A transaction that is one of many of a long work, and leaves others their turn.
+
+    SQLite's lock is not fair: those who wait look every tenth of a second whether it is free, and who takes it again
+    at once keeps them out until they give up.
+    """
+    began = time.monotonic()
+    with transaction.atomic():
+        yield
+    if connection.vendor == "sqlite" and not connection.in_atomic_block:
+        time.sleep(BREATH * (time.monotonic() - began))
 
 
 def _names(model: type[Model], columns: Sequence[str]) -> tuple[str, str]:
