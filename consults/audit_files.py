@@ -5,8 +5,6 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
 from io import StringIO
 from typing import Any
 from uuid import UUID
@@ -17,6 +15,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from consults import audit_lists
+from consults.audit_fhir import event
 from consults.audit_filters import Wanted
 from consults.audit_models import AuditExport
 from vault import audit
@@ -54,12 +53,7 @@ def json_rows(entries: Entries, numbers: Numbers) -> str:
 
 
 def fhir_rows(entries: Entries, _numbers: Numbers) -> str:
-    # Imported when somebody exports: the models behind it are large.
-    event: Callable[[AuditEntry], Any] = import_module(FHIR).event
     return "".join(f"{json.dumps(event(entry), ensure_ascii=False)}\n" for entry in entries)
-
-
-FHIR = "consults.audit_fhir"
 
 
 def facts(entry: AuditEntry, numbers: Numbers) -> dict[str, Any]:
@@ -94,18 +88,13 @@ class Form:
 
 
 _HEAD = '"' + '","'.join(facts(AuditEntry(at=timezone.now()), {})) + '"\r\n'
-_FORMS = {
+FORMS = {
     "csv": Form("CSV", "For a spreadsheet. No cell is a formula.", "text/csv; charset=utf-8", "csv", csv_rows, _HEAD),
     "jsonl": Form("JSON Lines", "For a program: one entry a line, exact.", "application/jsonl", "jsonl", json_rows),
     "fhir": Form(
         "FHIR R4", "For another system: one AuditEvent a line.", "application/fhir+ndjson", "ndjson", fhir_rows
     ),
 }
-
-
-def forms() -> dict[str, Form]:
-    """The forms there are; FHIR where its writer is."""
-    return {name: form for name, form in _FORMS.items() if name != "fhir" or find_spec(FHIR)}
 
 
 @transaction.atomic
@@ -127,7 +116,7 @@ def begin(officer: User, by: audit.Actor, wanted: Wanted, form: str) -> AuditExp
 
 def lines(export: AuditExport, by: audit.Actor, wanted: Wanted) -> Iterator[bytes]:
     """The file, newest entry first, piece by piece. Written down while it goes: rows, and at the end its digest."""
-    form, where = forms()[export.form], audit_lists.scope(export.clinic_id, wanted)
+    form, where = FORMS[export.form], audit_lists.scope(export.clinic_id, wanted)
     digest, rows, below = hashlib.sha256(), 0, audit_lists.newest_id() + 1
     if form.head:
         digest.update(form.head.encode())
@@ -166,4 +155,4 @@ async def in_pieces(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
 
 
 def name_of(export: AuditExport) -> str:
-    return f"audit-log-{timezone.localtime(export.at):%Y-%m-%d-%H%M}.{forms()[export.form].ending}"
+    return f"audit-log-{timezone.localtime(export.at):%Y-%m-%d-%H%M}.{FORMS[export.form].ending}"

@@ -82,7 +82,7 @@ class LogExportForm(ConfirmedForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["form"].choices = [  # type: ignore[attr-defined]
-            (name, f"{form.label}. {form.help}") for name, form in audit_files.forms().items()
+            (name, f"{form.label}. {form.help}") for name, form in audit_files.FORMS.items()
         ]
 
 

@@ -133,7 +133,7 @@ def _sent(request: HttpRequest, wanted: Wanted, form: str) -> StreamingHttpRespo
     pieces: Iterator[bytes] = audit_files.lines(begun, by, wanted)
     return StreamingHttpResponse(
         audit_files.in_pieces(pieces) if isinstance(request, ASGIRequest) else pieces,
-        content_type=audit_files.forms()[form].content_type,
+        content_type=audit_files.FORMS[form].content_type,
         headers={"Content-Disposition": f'attachment; filename="{audit_files.name_of(begun)}"'},
     )
 

@@ -9,6 +9,7 @@ import pytest
 from django.db import DatabaseError, transaction
 from django.urls import reverse
 from django.utils import timezone
+from fhir.resources.R4B.auditevent import AuditEvent
 
 from accounts.models import User
 from consults import audit_files, audit_lists, audit_reviews
@@ -243,13 +244,13 @@ def test_only_so_many_exports_a_quarter_of_an_hour(cast, office, monkeypatch):
     assert "Wait 15 minutes" in office.post(reverse(EXPORT), {"form": "csv"}).content.decode()
 
 
-def test_fhir_is_offered_where_there_is_a_writer(cast, office, monkeypatch):
-    monkeypatch.setattr(audit_files, "FHIR", "consults.no_such_module")
-    assert "fhir" not in audit_files.forms()
-    assert not office.post(reverse(EXPORT), {"form": "fhir"}).streaming
-    monkeypatch.setattr(audit_files, "FHIR", "tests.consults.fake_fhir")
-    (line,) = exported(office, "fhir", "action=audit.export").splitlines()
-    assert json.loads(line) == {"resourceType": "AuditEvent", "action": "audit.export"}
+def test_fhir_is_one_valid_event_a_line(cast, office, many):
+    lines = exported(office, "fhir").splitlines()
+    events = [AuditEvent.model_validate_json(line) for line in lines]
+    assert (
+        len(events) == len(exported(office, "jsonl").splitlines()) - 2
+    )  # the second export has two entries of the first
+    assert {"audit.export", "patient.change"} <= {e.subtype[0].code for e in events}
 
 
 async def test_an_asgi_server_gets_the_file_in_pieces():

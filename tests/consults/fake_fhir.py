@@ -1,5 +1,0 @@
-"""Stands in for the writer of FHIR events."""
-
-
-def event(entry):
-    return {"resourceType": "AuditEvent", "action": entry.action}
