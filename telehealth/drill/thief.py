@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 import subprocess
 import zlib
 from collections.abc import Iterable, Iterator
@@ -23,6 +24,9 @@ from vault.keyfile import configured_file
 from vault.keyring import indexes, unwrap_data_key
 from vault.keywatch import keys
 from vault.models import ClinicIndex, DataKey
+
+#: a value of type bytea, as pg_dump writes it for COPY
+BYTEA = re.compile(rb"(\\\\x)((?:[0-9a-f]{2})+)")
 
 
 class CannotDrill(Exception):
@@ -61,7 +65,11 @@ def steal(folders: Iterable[Path]) -> Loot:
 
 def _database() -> dict[str, bytes]:
     if connection.vendor == "postgresql":
-        return {"database dump": _dump()}
+        # Byte strings stand in it as hex, in megabytes of which any eight digits come by chance. So they are read as
+        # the bytes they are.
+        dump = _dump()
+        raw = b"\n".join(bytes.fromhex(found[2].decode()) for found in BYTEA.finditer(dump))
+        return {"database dump": BYTEA.sub(rb"\1", dump), "database dump, its byte strings": raw}
     path = Path(str(connection.settings_dict["NAME"]))
     files = [path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")]
     return {f"database file {file.name}": file.read_bytes() for file in files if file.exists()}

@@ -2,16 +2,19 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.utils import timezone
 
+from telehealth.drill import thief
 from tests.cast import MARIA, bring_to
 from vault.keyfile import configured_file
-from vault.models import Patient, SealedRecord
+from vault.models import AuditNode, AuditShipment, Patient, SealedRecord
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -68,6 +71,28 @@ def _everybody(clinic):
     from vault.bulk import read_many
 
     return [one for one in read_many(clinic.clinic.id) if "email" in one.record.values]
+
+
+def test_a_value_in_clear_is_found_in_a_column_of_bytes_and_in_one_of_text(clinic, capsys):
+    everybody = [one.record.values for one in _everybody(clinic)]
+    AuditNode.objects.create(place=1 << 60, hash="\n".join(v["email"] for v in everybody if "email" in v).encode())
+    for number, values in enumerate(everybody):
+        AuditShipment.objects.create(address=f"{number} {values['birth_date']}", moved_at=timezone.now())
+    results, code = _drill(capsys)
+    assert code == 1
+    assert {"email", "birth_date"} <= set(re.findall(r"(\w+) in database", results["Sweep for plaintext"]["read"]))
+
+
+def test_digits_within_a_dumps_hex_are_no_find(tmp_path, monkeypatch):
+    dump = b"COPY t (a, b) FROM stdin;\n1984-03-05\t\\\\x00198403051a\n"
+    monkeypatch.setattr(thief, "_dump", lambda: dump)
+    monkeypatch.setattr(thief.connection, "vendor", "postgresql")
+    found = thief._database()
+    assert not any(b"19840305" in data for data in found.values())
+    assert [place for place, data in found.items() if b"1984-03-05" in data] == ["database dump"]
+    assert [place for place, data in found.items() if b"\x19\x84\x03\x05\x1a" in data] == [
+        "database dump, its byte strings"
+    ]
 
 
 def test_a_key_beside_the_database_is_found(clinic, capsys, tmp_path):
