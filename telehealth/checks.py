@@ -6,6 +6,8 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import Error, register
 
+from vault import audit_publish as publish
+from vault import audit_ship as ship
 from vault.custody import CUSTODIANS, REMOTE
 
 
@@ -26,6 +28,7 @@ def settings_fit(app_configs: Any, **_kwargs: Any) -> list[Error]:
     if settings.TURN_URLS and not settings.TURN_SECRET:
         problems.append(Error("TELEHEALTH_TURN_URLS needs TELEHEALTH_TURN_SECRET.", id="telehealth.E003"))
     problems += [Error(said, id="telehealth.E020") for said in _missing_for_the_vault()]
+    problems += [Error(said, id="telehealth.E021") for said in _wrong_of_the_log()]
     if bool(settings.REDIS_URL) != bool(settings.DATABASE_URL):
         problems.append(Error("DATABASE_URL and REDIS_URL belong together: set both or neither.", id="telehealth.E004"))
     return problems
@@ -45,6 +48,21 @@ def _missing_for_the_vault() -> list[str]:
         if find_spec(package) is None
     ]
     return said + (_missing_for_transit() if name == "transit" else [])
+
+
+def _wrong_of_the_log() -> list[str]:
+    """Addresses that the log's own process would stumble over only once it runs."""
+    said = []
+    for name, ask in (("PUBLISH", publish.places), ("WITNESSES", publish.witnesses), ("SHIP", ship.places)):
+        try:
+            ask()
+        except (publish.NotPublished, ship.NotShipped) as error:
+            said.append(str(error))
+        except ValueError as error:  # urllib's, of a port or a bracket
+            said.append(f"AUDIT_{name}: {error}.")
+    if settings.MODE == "production" and any(address.startswith("http:") for address in settings.AUDIT_SHIP):
+        said.append("AUDIT_SHIP must be https: or syslog+tls: in production; entries name people.")
+    return said
 
 
 def _missing_for_transit() -> list[str]:

@@ -47,6 +47,11 @@ def test_good_production_settings_have_no_problem(settings):
         ({"HOST": "localhost"}, "E013"),
         ({"TURN_URLS": ["turn:t.example"]}, "E003"),
         ({"MODE": "demo"}, "E002"),
+        ({"AUDIT_PUBLISH": ["ftp://files.example/log"]}, "E021"),
+        ({"AUDIT_WITNESSES": ["no-key@https://witness.example"]}, "E021"),
+        ({"AUDIT_SHIP": ["syslog://siem.example:514"]}, "E021"),
+        ({"AUDIT_SHIP": ["syslog+tls://siem.example:no"]}, "E021"),
+        ({"AUDIT_SHIP": ["http://siem.example/in"]}, "E021"),
     ],
 )
 def test_each_bad_setting_is_told(settings, changes, problem):
