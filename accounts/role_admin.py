@@ -60,7 +60,7 @@ class RoleAdmin(ModelAdmin):  # type: ignore[type-arg]
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         title = {"title": capfirst(str(self.opts.verbose_name_plural))}
         response = super().changelist_view(request, {**title, **(extra_context or {})})
-        self._looked(request, "list")
+        self._shown(request, response, "list")
         return response
 
     def changeform_view(
@@ -68,9 +68,19 @@ class RoleAdmin(ModelAdmin):  # type: ignore[type-arg]
     ) -> HttpResponse:
         response: HttpResponse = super().changeform_view(request, object_id, form_url, extra_context)
         if object_id:
-            self._looked(request, object_id)
+            self._shown(request, response, object_id)
         return response
 
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        response = super().history_view(request, object_id, extra_context)
+        self._shown(request, response, object_id)
+        return response
+
+    def _shown(self, request: HttpRequest, response: HttpResponse, what: str) -> None:
+        # By what came of it: a POST that changes nothing shows the same page as a GET.
+        if response.status_code == 200:
+            self._looked(request, what)
+
     def _looked(self, request: HttpRequest, what: str) -> None:
-        if request.method == "GET" and isinstance(request.user, User):
+        if isinstance(request.user, User):
             audit.record("admin.view", actor(request), page=self.opts.label_lower, object=what[:40])

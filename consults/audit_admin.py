@@ -58,7 +58,7 @@ class AuditEntryAdmin(RoleAdmin):
 
     def _looked(self, request: HttpRequest, what: str) -> None:
         entry = self.get_queryset(request).filter(pk=what).first()
-        if request.method == "GET" and entry is not None:
+        if entry is not None:
             views_audit.looked(request, "entry", patient=entry.patient, consult=entry.consult, entry=entry.pk)
 
     @admin.display(description="when")

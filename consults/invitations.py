@@ -122,6 +122,13 @@ def redeem(token: str, *, source: str) -> Seat:
     return Seat(seat, secret)
 
 
+def record_look(invitation: Invitation, *, source: str) -> None:
+    """Whoever holds the link has seen which clinic and clinician invite."""
+    consult = invitation.consult
+    by = Actor(role="nobody", clinic=consult.clinic_id, source=source)
+    audit.record("invite.view", by, patient=consult.patient_id, consult=consult.id, invite=invitation.pk)
+
+
 def record_refusal(*, source: str) -> None:
     """An invite that did not open, in the log without its token."""
     audit.record("invite.redeem", Actor(role="nobody", source=source), outcome=AuditEntry.Outcome.REFUSED)

@@ -131,6 +131,7 @@ def narrow(request: HttpRequest) -> HttpResponse:
     wanted = replace(wanted, **({kind: what} if kind else {}))
     if number := typed.get("record_number"):
         found = audit_filters.patient_by_number(who.clinic_id, number)
+        looked(request, "search", found=int(found is not None))
         if found is None:
             messages.warning(request, "No patient has this record number. Look it up in the review's patient finder.")
         else:
@@ -143,10 +144,10 @@ def narrow(request: HttpRequest) -> HttpResponse:
 
 def _search(request: HttpRequest, typed: str) -> HttpResponse:
     choices = audit_filters.found(person(request).clinic_id, typed)
+    looked(request, "search", found=len(choices))
     if len(choices) == 1:
         return redirect(list_of(choices[0].rest))
     if choices:
-        looked(request, "search", found=len(choices))
         return page_of(request, "choices", "What do you mean?", {"choices": choices})
     messages.warning(
         request,

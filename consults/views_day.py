@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.core.cache import cache
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -12,10 +13,13 @@ from accounts import sessions
 from accounts.access import clinician, person
 from consults import waiting_room
 from consults.models import Consult
+from vault import audit
 from vault import search as vault_search
 
 #: rows a list shows
 RECENT = 20
+#: seconds after which a page that fetches its lists anew all the time is a look again
+LOOK_AGAIN = 15 * 60
 
 
 def _lists(request: HttpRequest) -> dict[str, Any]:
@@ -35,15 +39,24 @@ def _lists(request: HttpRequest) -> dict[str, Any]:
     }
 
 
+def _looked(request: HttpRequest, *, opened: bool) -> None:
+    """The lists name patients, if only by initials. Of a page that stays open, an entry now and then says enough."""
+    by = sessions.actor(request)
+    if cache.add(f"looked-at-lists:{by.person}:{by.session}", True, LOOK_AGAIN) or opened:
+        audit.record("consult.list", by)
+
+
 @clinician
 @require_GET
 def dashboard(request: HttpRequest) -> HttpResponse:
+    _looked(request, opened=True)
     return render(request, "consults/dashboard.html", _lists(request))
 
 
 @clinician
 @require_GET
 def dashboard_lists(request: HttpRequest) -> HttpResponse:
+    _looked(request, opened=False)
     return render(request, "consults/_lists.html", _lists(request))
 
 

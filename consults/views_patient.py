@@ -59,6 +59,7 @@ def join_look(request: HttpRequest) -> HttpResponse:
     except invitations.NotInvited:
         invitations.record_refusal(source=source_of(request))
         return not_invited(request)
+    invitations.record_look(invitation, source=source_of(request))
     return render(request, "consults/_invited.html", {"consult": invitation.consult, "invitation": invitation})
 
 
@@ -127,7 +128,7 @@ def devices(request: HttpRequest, seat: Participant) -> HttpResponse:
     if not form.is_valid():
         return sorry(first_error(form))
     try:
-        visit.devices_tested(seat, form.cleaned_data)
+        visit.devices_tested(seat, form.cleaned_data, source=source_of(request))
     except visit.NotNow as error:
         return sorry(str(error), status=409)
     return JsonResponse({"ok": True})

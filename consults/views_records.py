@@ -125,6 +125,7 @@ def emergency(request: HttpRequest, patient_id: UUID) -> HttpResponse:
         else:
             tasks.enqueue(tasks.tell_officers, str(concern.id))
             return redirect("patient", record.id)
+    audit.record("patient.view", sessions.actor(request), patient=record.id)
     fresh = sessions.confirmed_recently(request.session)
     return render(request, "consults/emergency.html", {"patient": record, "form": form, "confirmed": fresh})
 
@@ -150,6 +151,7 @@ def change(request: HttpRequest, patient_id: UUID) -> HttpResponse:
         else:
             messages.success(request, "The record is corrected and sealed again.")
             return redirect("patient", record.id)
+    audit.record("patient.view", sessions.actor(request), patient=record.id)
     context = {
         "patient": record,
         "form": form,

@@ -151,11 +151,15 @@ def confirm_identity(seat: Participant, *, name: str, birth_date: str, source: s
 
 
 @transaction.atomic
-def devices_tested(seat: Participant, result: dict[str, bool]) -> None:
+def devices_tested(seat: Participant, result: dict[str, bool], *, source: str) -> None:
     if seat.identity_confirmed_at is None:
         raise NotNow("Please confirm who you are first.")
     seat.devices = {k: bool(result.get(k)) for k in ("camera", "microphone", "speaker")}
     seat.save(update_fields=["devices"])
+    consult = seat.consult
+    audit.record(
+        "consult.devices", patient_actor(seat, source), patient=consult.patient_id, consult=consult.id, **seat.devices
+    )
     hints.consult_changed(seat.consult)
 
 

@@ -125,6 +125,7 @@ MIDDLEWARE = [
     "accounts.sessions.PersonMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "telehealth.middleware.DatabaseUnavailableMiddleware",
     "telehealth.middleware.VaultUnavailableMiddleware",
 ]
 

@@ -233,7 +233,9 @@ def bring_to(stage: str, clinician: User, patient: Patient, typed: dict[str, str
         "invited": lambda: _invited(now),
         "seated": lambda: _seated(now),
         "identified": lambda: _identified(now, typed),
-        "tested": lambda: visit.devices_tested(now.seat, {"camera": True, "microphone": True, "speaker": True}),
+        "tested": lambda: visit.devices_tested(
+            now.seat, {"camera": True, "microphone": True, "speaker": True}, source="test"
+        ),
         "consented": lambda: agree(now, typed["name"]),
         "waiting": lambda: visit.wait(now.seat, source="test"),
         "admitted": lambda: visit.admit(now.consult, BY),

@@ -41,7 +41,7 @@ for _ in range({runs}):
     here = seat.participant
     here.identity_confirmed_at = here.joined_at
     here.save()
-    visit.devices_tested(here, {{"camera": True, "microphone": True, "speaker": True}})
+    visit.devices_tested(here, {{"camera": True, "microphone": True, "speaker": True}}, source="test")
     shown = consent.digest_of(consent.statement_for(consult, "video_visit"))
     consent.give(here, shown=shown, typed_name="A", recording=None, source="")
     visit.wait(here, source="")

@@ -22,7 +22,7 @@ def _take_seat(now: Visit) -> None:
 def _get_ready(now: Visit) -> None:
     visit.confirm_identity(now.seat, name=MARIA["name"], birth_date=MARIA["birth_date"], source="test")
     now.seat.refresh_from_db()
-    visit.devices_tested(now.seat, SOUND)
+    visit.devices_tested(now.seat, SOUND, source="test")
     agree(now)
     visit.wait(now.seat, source="test")
 
