@@ -6,6 +6,7 @@ import json
 import uuid
 
 import pytest
+from django.conf import settings
 from fhir.resources.R4B.auditevent import AuditEvent
 
 from accounts.models import User
@@ -180,3 +181,12 @@ def test_an_entry_of_any_shape_is_a_valid_event(odd):
     for action in ("patient.search", "patient.reveal", "access.denied"):
         text = json.dumps(event(entry(**({"action": action} | odd))), ensure_ascii=False)
         AuditEvent.model_validate_json(text.encode())
+
+
+def test_the_written_table_lists_every_event():
+    text = (settings.BASE_DIR / "vault" / "AUDIT.md").read_text()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:3] == "| `"]
+    events = [row for row in rows if len(row) == 4]
+    assert {row[0].strip("`"): row[1] for row in events} == ACTIONS
+    claims = {action: profile_of(entry(action)).removeprefix(BALP).removeprefix("Patient") for action in ACTIONS}
+    assert {row[0].strip("`"): row[3] for row in events} == claims
