@@ -144,6 +144,7 @@ def test_a_whole_visit_leaves_its_entries_in_order(cast):
         "invite.create",
         "invite.redeem",
         "identity.check",
+        "consult.devices",
         "consent.give",
         "consult.waiting",
         "consult.admit",
