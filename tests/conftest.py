@@ -59,6 +59,7 @@ def pytest_configure() -> None:
 
 APPEND_ONLY = (
     *("vault_auditentry", "vault_auditbatch", "vault_auditnode", "vault_auditwitnessing"),
+    *("vault_auditarchive", "vault_auditcarried"),
     *("consults_consent", "consults_consentstatement", "consults_auditreview"),
 )
 

@@ -22,19 +22,34 @@ def statements(table: str, vendor: str) -> list[str]:
             f"CREATE TRIGGER {table}_no_change BEFORE UPDATE OR DELETE ON {table} "
             f"FOR EACH ROW EXECUTE FUNCTION {table}_refuse()"
         )
-        whole = (
-            f"CREATE TRIGGER {table}_no_truncate BEFORE TRUNCATE ON {table} "
-            f"FOR EACH STATEMENT EXECUTE FUNCTION {table}_refuse()"
-        )
-        return [refuse, rows, whole]
+        # A trigger of rows comes to the table's parts by itself; this one does not.
+        return [refuse, rows, no_truncate(table, table), _each_part(table, no_truncate(table, "PART"))]
     raise NotImplementedError(f"no append-only triggers are known for {vendor}")
+
+
+def no_truncate(table: str, part: str) -> str:
+    return (
+        f"CREATE TRIGGER {table}_no_truncate BEFORE TRUNCATE ON {part} "
+        f"FOR EACH STATEMENT EXECUTE FUNCTION {table}_refuse()"
+    )
 
 
 def lift_statements(table: str, vendor: str) -> list[str]:
     """Take the triggers off again: for migrations run backwards, never at run time."""
-    names = ("no_update", "no_delete") if vendor == "sqlite" else ("no_change", "no_truncate")
-    suffix = "" if vendor == "sqlite" else f" ON {table}"
-    return [f"DROP TRIGGER {table}_{name}{suffix}" for name in names]
+    if vendor == "sqlite":
+        return [f"DROP TRIGGER {table}_{name}" for name in ("no_update", "no_delete")]
+    whole = [f"DROP TRIGGER {table}_{name} ON {table}" for name in ("no_change", "no_truncate")]
+    return [*whole, _each_part(table, f"DROP TRIGGER {table}_no_truncate ON PART")]
+
+
+def _each_part(table: str, statement: str) -> str:
+    """For each part of a table that is kept in parts, and of none else."""
+    before, after = statement.split("PART")
+    return (
+        "DO $$ DECLARE part text; BEGIN "
+        f"FOR part IN SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = '{table}'::regclass LOOP "
+        f"EXECUTE '{before}' || part || '{after}'; END LOOP; END $$"
+    )
 
 
 def append_only(table: str) -> RunPython:

@@ -236,6 +236,42 @@ class AuditWitnessing(models.Model):
         return f"{self.witness}, {self.size} entries"
 
 
+class AuditArchive(models.Model):
+    """A month of the log was written into a file; with `dropped`, its entries left the database. Append-only."""
+
+    #: as in 2026-11
+    month = models.CharField(max_length=7)
+    #: places in the tree: the file's first entry, and how many there are after its last
+    first = models.PositiveBigIntegerField()
+    size = models.PositiveBigIntegerField()
+    #: SHA-256 of the file, hex
+    digest = models.CharField(max_length=64)
+    dropped = models.BooleanField(default=False)
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["month", "dropped"], name="a_month_is_archived_once_and_dropped_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.month}, entries {self.first} to {self.size - 1}"
+
+
+class AuditCarried(models.Model):
+    """Of an entry that left the database: what says which version of a record is the newest. Append-only."""
+
+    entry = models.PositiveBigIntegerField(primary_key=True)
+    patient = models.CharField(max_length=64)
+    detail = models.JSONField(default=dict)
+
+    class Meta:
+        indexes = [models.Index(fields=["patient", "-entry"], name="carried_version")]
+
+    def __str__(self) -> str:
+        return f"entry {self.entry}"
+
+
 class AuditShipment(models.Model):
     """How far the log has been handed on to a place outside (`vault.audit_ship`)."""
 

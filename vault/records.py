@@ -17,11 +17,14 @@ from vault.rows import read, stored
 TOKENS = tuple(CODES)
 
 # One statement, because a page that shows one record should not cost three. The newest change in the log says which
-# version is the newest: an older record that was put back has another. After an erasure none is.
+# version is the newest: an older record that was put back has another. After an erasure none is. Months that left the
+# database left this behind.
 _ONE = f"""
 SELECT p.clinic_id, p.masks, r.version, r.sealed, k.generation, k.wrapped,
-  (SELECT a.detail FROM vault_auditentry a
-   WHERE a.patient = %s AND a.action IN ('patient.change', 'patient.shred') ORDER BY a.id DESC LIMIT 1),
+  COALESCE(
+    (SELECT a.detail FROM vault_auditentry a
+     WHERE a.patient = %s AND a.action IN ('patient.change', 'patient.shred') ORDER BY a.id DESC LIMIT 1),
+    (SELECT c.detail FROM vault_auditcarried c WHERE c.patient = %s ORDER BY c.entry DESC LIMIT 1)),
   {", ".join(f"p.{field}" for field in TOKENS)}
 FROM vault_patient p JOIN vault_sealedrecord r ON r.patient_id = p.id JOIN vault_datakey k ON k.id = r.key_id
 WHERE p.id = %s
@@ -51,7 +54,7 @@ def read_record(patient: Patient) -> Record:
 
 def read_by_id(patient: UUID) -> Record:
     """The record of this patient: it must open, be the newest, and agree with her row. Else `CannotOpen`."""
-    rows = read(_ONE, [str(patient), stored(patient)])
+    rows = read(_ONE, [str(patient), str(patient), stored(patient)])
     if not rows:
         raise CannotOpen
     clinic, masks, version, sealed, generation, wrapped, change, *tokens = rows[0]
