@@ -66,6 +66,10 @@ AUDIT_SHIP_TOKEN = env.str("AUDIT_SHIP_TOKEN", "")
 AUDIT_SHIP_CA = env.str("AUDIT_SHIP_CA", "")
 AUDIT_PUBLISH_SECONDS = env.float("AUDIT_PUBLISH_SECONDS", 60.0)
 AUDIT_S3_ENDPOINT = env.str("AUDIT_S3_ENDPOINT", "")
+#: where its months go as files
+AUDIT_ARCHIVE = env.str("AUDIT_ARCHIVE", str(DATA_DIR / "audit" / "archive"))
+#: months that stay in the database once they are archived, 13 at least; 0: all of them
+AUDIT_KEEP_MONTHS = env.int("AUDIT_KEEP_MONTHS", 0)
 #: signs the audit log; only the process that seals it needs to read this
 AUDIT_KEY_FILE = env.str("AUDIT_KEY_FILE", str(DATA_DIR / "keys" / "audit_key"))
 VAULT_KEY_FILE = env.str("VAULT_KEY_FILE", str(DATA_DIR / "keys" / "kek.json"))

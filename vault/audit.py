@@ -68,6 +68,9 @@ ACTIONS = {
     "audit.saved_view": "changed a saved view of the audit log",
     "audit.export": "began to export entries of the audit log",
     "audit.export.done": "got the whole export of the audit log",
+    "audit.month": "closed a month of the audit log",
+    "audit.archive": "archived a month of the audit log",
+    "audit.drop": "let an archived month of the audit log leave the database",
     "worker.monitor": "began to monitor a session",
 }
 

@@ -4,8 +4,7 @@ import os
 import stat
 from pathlib import Path
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.conf import settings
 
 from vault.core.notes import BadNote, Checkpoint, Key, Signer, parse_secret, parse_vkey
@@ -20,15 +19,6 @@ class NoKey(Exception):
 def sign_root(signer: Signer, size: int, root: bytes) -> bytes:
     """64 bytes over the checkpoint of this size. The key's name is the log's, which each checkpoint begins with."""
     return signer.sign(Checkpoint(signer.key.name, size, root).text()).value
-
-
-def is_signed(key: Key, size: int, root: bytes, signature: bytes) -> bool:
-    try:
-        text = Checkpoint(key.name, size, root).text()
-        Ed25519PublicKey.from_public_bytes(key.public).verify(signature, text.encode())
-    except (BadNote, InvalidSignature):
-        return False
-    return True
 
 
 def path() -> Path:

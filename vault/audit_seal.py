@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from vault.audit_key import sign_root
 from vault.audit_leaves import leaves_of, newer_leaves
-from vault.audit_tree import Broken, Hashes, head, nodes_made
+from vault.audit_tree import Broken, frontier_at, head, nodes_made
 from vault.core.entries import id_of, packed, unpacked
 from vault.core.notes import Signer
 from vault.core.tlog import Frontier, leaf_hashes
@@ -56,9 +56,7 @@ class Sealer:
         """Go on from where the database is, which another process may have moved."""
         size = last.size if last else 0
         if self.frontier.size != size:
-            hashes = Hashes()
-            peaks = [hashes.read(level, index) for level, index in peaks_of(size)]
-            self.frontier = Frontier(size, peaks)
+            self.frontier = frontier_at(size)
         if last and self.frontier.root() != bytes(last.root):
             # Signing it would make the damage part of the log.
             raise Broken(f"the hashes of the first {size} entries do not make the root that was signed")
@@ -108,11 +106,6 @@ class Sealer:
             at=timezone.now(),
         )
         transaction.on_commit(lambda: setattr(self, "frontier", frontier))
-
-
-def peaks_of(size: int) -> list[tuple[int, int]]:
-    """(level, index) of the complete subtrees that a tree of this size is made of, the largest first."""
-    return [(level, (size >> level) - 1) for level in reversed(range(size.bit_length())) if size >> level & 1]
 
 
 def _alone() -> bool:

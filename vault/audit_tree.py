@@ -97,6 +97,17 @@ class Hashes:
         return self._kept[base, block]
 
 
+def peaks_of(size: int) -> list[tuple[int, int]]:
+    """(level, index) of the complete subtrees that a tree of this size is made of, the largest first."""
+    return [(level, (size >> level) - 1) for level in reversed(range(size.bit_length())) if size >> level & 1]
+
+
+def frontier_at(size: int) -> Frontier:
+    """The right edge that the tree had at this size, as its rows have it; whether that was signed is not asked."""
+    hashes = Hashes()
+    return Frontier(size, [hashes.read(level, index) for level, index in peaks_of(size)])
+
+
 _PIECES = f"""
 SELECT first, substr(hashes, CAST(CASE WHEN first < %s THEN (%s - first) * {HASH} + 1 ELSE 1 END AS integer), %s)
 FROM {AuditBatch._meta.db_table} WHERE first >= %s AND first < %s ORDER BY first

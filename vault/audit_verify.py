@@ -5,23 +5,33 @@ root, roots with signatures, and the tree's size and root with what was publishe
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from itertools import islice, pairwise
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
 
+from django.db import connection
+from django.db.models import F, Max
 from django.utils import timezone
 
-from vault.audit_key import is_signed
-from vault.audit_leaves import leaves_between
+from vault.audit_archive import NotArchived, open_archive
+from vault.audit_leaves import leaves_between, leaves_of
 from vault.audit_seal import FULL
-from vault.audit_tree import HASH, nodes_made
+from vault.audit_tree import HASH, Broken, frontier_at, nodes_made
 from vault.core.entries import EPOCH, content_of, id_of, moment_bytes, moment_bytes_of, unpacked
-from vault.core.notes import Key
-from vault.core.tlog import Frontier, leaf_hashes
-from vault.models import AuditBatch, AuditEntry, AuditNode
+from vault.core.notes import Key, is_signed
+from vault.core.tlog import EMPTY_ROOT, Frontier, leaf_hashes
+from vault.models import AuditArchive, AuditBatch, AuditCarried, AuditEntry, AuditNode
+from vault.spawned import ready
 
 #: entries compared at once
 WINDOW = 50_000
+#: and looked at by one process at least, where there are several
+STRETCH = 100_000
 #: and in memory as a whole
 AT_ONCE = 250
 #: an entry that is older and still not in the tree has been kept out of it
@@ -72,24 +82,156 @@ class Report:
         else:
             self.more += 1
 
+    def add(self, part: "Report") -> None:
+        self.entries += part.entries
+        self.checkpoints += part.checkpoints
+        self.more += part.more
+        for one in part.faults:
+            self.fault(one.what, entry=one.entry, index=one.index)
+
 
 def verify(
     key: Key,
     seen: Iterable[Seen] = (),
     *,
     progress: Callable[[int], None] = lambda n: None,
+    processes: int = 1,
+    archive: Path | None = None,
 ) -> Report:
-    """Look at the whole log. `progress` is told how many entries were looked at since the last time."""
-    report, outside = Report(), sorted(seen, key=lambda one: one.size)
+    """Look at the whole log. `progress` is told how many entries were looked at since the last time; `archive` is
+    the folder of the months that left the database, where it is not the one of the settings.
+
+    Stretches of the log are looked at apart, each from a signed root on; with `processes` several at once.
+    """
+    report = Report()
+    outside = sorted([*seen, *_archives(report, key, archive, progress)], key=lambda one: one.size)
     _two_heads(report, outside)
-    walk = _Walk(report, key, outside)
-    seen_to = 0
-    for window in _windows():
-        walk.window(window, seen_to)
-        seen_to = max(seen_to, window[-1].seen_to)
-        progress(sum(len(b.hashes) // HASH for b in window))
-    walk.end(seen_to)
+    gone = max((row.size for row in _dropped()), default=0)
+    stretches = _stretches(gone, processes)
+    if processes == 1:
+        parts: Iterable[Report] = (look_at(key, outside, one, progress) for one in stretches)
+    else:
+        parts = _side_by_side(key, outside, stretches, processes, progress)
+    for part in parts:
+        report.add(part)
+    _end(report, outside)
     return report
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Places in the tree, from the end of one batch to that of another. `gone`: its entries are in archives."""
+
+    first: int
+    end: int
+    gone: bool = False
+
+
+def _stretches(gone: int, processes: int) -> list[Stretch]:
+    """All of the tree: what is in archives, and the rest in one piece, or in some for each process."""
+    size = AuditBatch.objects.aggregate(size=Max("size"))["size"] or 0
+    cuts = [gone]
+    while processes > 1 and (want := cuts[-1] + max((size - gone) // (processes * 4), STRETCH)) < size:
+        cuts.append(AuditBatch.objects.filter(size__gte=want).order_by("size").values_list("size", flat=True)[0])
+    if cuts[-1] < size:
+        cuts.append(size)
+    rest = [Stretch(first, end) for first, end in pairwise(cuts)]
+    return [Stretch(0, gone, gone=True), *rest] if gone else rest
+
+
+def _side_by_side(
+    key: Key, outside: list[Seen], stretches: list[Stretch], processes: int, progress: Callable[[int], None]
+) -> Iterator[Report]:
+    name = str(connection.settings_dict["NAME"])
+    connection.close()
+    with ProcessPoolExecutor(processes, get_context("spawn"), initializer=ready, initargs=(name,)) as pool:
+        for part in pool.map(partial(look_at, key, outside), stretches):
+            progress(part.entries)
+            yield part
+
+
+def look_at(
+    key: Key, outside: Sequence[Seen], stretch: Stretch, progress: Callable[[int], None] = lambda n: None
+) -> Report:
+    report = Report()
+    inside = [one for one in outside if stretch.first < one.size <= stretch.end or one.size == stretch.first == 0]
+    try:
+        walk = _Walk(report, key, inside, stretch)
+    except Broken as error:
+        report.fault(f"The tree does not hold together: {error}.", index=stretch.first)
+        return report
+    for window in _windows(stretch):
+        walk.window(window)
+        progress(sum(len(b.hashes) // HASH for b in window))
+    walk.end()
+    return report
+
+
+def _dropped() -> list[AuditArchive]:
+    return list(AuditArchive.objects.filter(dropped=True).order_by("first"))
+
+
+def _archives(report: Report, key: Key, where: Path | None, progress: Callable[[int], None]) -> Iterator[Seen]:
+    """What left the database must be in files that hold; their roots are compared with the tree like any other's."""
+    size, root, carried = 0, EMPTY_ROOT, dict[int, tuple[str, Any]]()
+    rows = _dropped()
+    left = _left_of(rows[-1].size) if rows else {}
+    for row in rows:
+        try:
+            found = open_archive(row, key, where=where, wanted=left)
+        except NotArchived as error:
+            report.fault(f"Entries {row.first:,} to {row.size - 1:,} are not in the database. {error}", index=row.first)
+            return
+        if (found.first, found.before_root) != (size, root):
+            report.fault("The archives do not follow each other.", index=row.first)
+        size, root = found.size, found.root
+        report.entries += found.entries
+        carried |= {entry: (patient, detail) for patient, (entry, detail) in found.versions.items()}
+        for entry in [entry for entry, known in found.wanted.items() if left[entry] == known]:
+            del left[entry]
+        progress(found.entries)
+        yield Seen(size, root, f"the archive of {row.month}")
+    for entry in sorted(left):
+        report.fault("An entry is not what the archive says, or was put in afterwards.", entry=entry)
+    for one in AuditCarried.objects.iterator():
+        if carried.pop(one.entry, None) != (one.patient, one.detail):
+            report.fault("What is kept of an archived entry is not what the archive says.", entry=one.entry)
+    for entry in sorted(carried):
+        report.fault("What was kept of an archived entry is gone.", entry=entry)
+
+
+def _left_of(size: int) -> dict[int, bytes]:
+    """Entry -> hash, of what is in archives and also in the database: the first of a month, sealed with the last of
+    the one before."""
+    last = AuditBatch.objects.filter(size=size).first()
+    found = list(leaves_between(0, last.seen_to)) if last else []
+    late = set(unpacked(bytes(last.awaited))) if last else set()
+    return {
+        id_of(leaf): known for leaf, known in zip(found, leaf_hashes(found), strict=True) if id_of(leaf) not in late
+    }
+
+
+def _end(report: Report, outside: Sequence[Seen]) -> None:
+    last = AuditBatch.objects.order_by("-first").first()
+    if last is None:
+        there = AuditEntry.objects.exists()
+        report.fault(
+            "No entry has been sealed. Is the sealer running?"
+            if there
+            else "The log is empty. A log that is in use never is."
+        )
+    report.size, report.root = (last.size, bytes(last.root)) if last else (0, b"")
+    for one in outside:
+        if one.size > report.size:
+            report.checkpoints += 1
+            report.fault(
+                f"The log was put back or cut: it has {report.size:,} entries, and {one.where} has seen {one.size:,}.",
+                index=report.size,
+            )
+            break
+    late = AuditEntry.objects.filter(id__gt=last.seen_to if last else 0, at__lt=timezone.now() - LATEST).order_by("id")
+    for entry in late.values_list("id", flat=True)[:TOLD]:
+        report.fault("An entry waits to be sealed for more than five minutes. Is the sealer running?", entry=entry)
 
 
 def _two_heads(report: Report, outside: Sequence[Seen]) -> None:
@@ -100,10 +242,10 @@ def _two_heads(report: Report, outside: Sequence[Seen]) -> None:
             )
 
 
-def _windows() -> Iterator[list[AuditBatch]]:
+def _windows(stretch: Stretch) -> Iterator[list[AuditBatch]]:
     window: list[AuditBatch] = []
-    held, last = 0, -1
-    while batches := list(AuditBatch.objects.filter(first__gt=last).order_by("first")[:200]):
+    held, last = 0, stretch.first - 1
+    while batches := list(AuditBatch.objects.filter(first__gt=last, size__lte=stretch.end).order_by("first")[:200]):
         last = batches[-1].first
         for batch in batches:
             window.append(batch)
@@ -123,29 +265,47 @@ def _hashes_of(batch: AuditBatch) -> list[bytes]:
 class _Walk:
     """Goes along the batches, and builds the tree anew beside them."""
 
-    def __init__(self, report: Report, key: Key, outside: Sequence[Seen]) -> None:
+    def __init__(self, report: Report, key: Key, outside: Sequence[Seen], stretch: Stretch) -> None:
         self.report, self.key = report, key
-        self.outside = list(outside)
-        self.frontier = Frontier()
+        self.outside, self.gone = list(outside), stretch.gone
+        self.frontier = frontier_at(stretch.first)
+        self.seen_to = 0
         #: entry -> its hash and moment, read and in no batch so far: it committed late, or nobody sealed it
         self.loose: dict[int, tuple[bytes, bytes]] = {}
         self.awaited: set[int] = set()
-        self.last: AuditBatch | None = None
-        self.agreed = 0
+        self.agreed = stretch.first
         #: from when on entries of the next batch may be: since when nobody had sealed
         self.since = moment_bytes(EPOCH)
         #: first of a batch -> the same
         self.since_of: dict[int, bytes] = {}
+        if stretch.first:
+            self._go_on_from(stretch.first)
 
-    def window(self, batches: list[AuditBatch], seen_to: int) -> None:
-        self._entries(batches, seen_to)
+    def _go_on_from(self, size: int) -> None:
+        """Everything up to here is somebody else's to look at, but for the root that is built upon."""
+        batch = AuditBatch.objects.filter(size=size).first()
+        if batch is None:
+            raise Broken(f"no batch ends after {size:,} entries")
+        self.seen_to = batch.seen_to
+        self.awaited = set(unpacked(bytes(batch.awaited)))
+        for leaf in leaves_of(sorted(self.awaited)):  # they come in with a later batch
+            self.loose[id_of(leaf)] = leaf_hashes([leaf])[0], moment_bytes_of(leaf)
+        rows = AuditBatch.objects.filter(size__lte=batch.size, size__lt=F("first") + FULL)
+        if caught_up := rows.order_by("-first").first():
+            self.since = moment_bytes(caught_up.at - BEFORE)
+        if not self._head_holds(batch):
+            self.report.fault("The hashes up to here do not make a root that was signed.", index=batch.size)
+
+    def window(self, batches: list[AuditBatch]) -> None:
+        if not self.gone:
+            self._entries(batches, self.seen_to)
+        self.seen_to = max(self.seen_to, batches[-1].seen_to)
         before = Frontier(self.frontier.size, self.frontier.hashes())
         made: dict[int, bytes] = {}
         for batch in batches:
             made.update(self._grow(batch))
-        self.last = batches[-1]
         self._nodes(made)
-        if not self._head_holds(self.last):
+        if not self._head_holds(batches[-1]):
             self._first_that_does_not(before, batches)
 
     # -- entries against their hashes ------------------------------------------------------------------------
@@ -274,23 +434,6 @@ class _Walk:
 
     # -- the end ---------------------------------------------------------------------------------------------
 
-    def end(self, seen_to: int) -> None:
-        report, last = self.report, self.last
-        if last:
-            report.size, report.root = last.size, bytes(last.root)
-        elif AuditEntry.objects.exists():
-            report.fault("No entry has been sealed. Is the sealer running?")
-        else:
-            report.fault("The log is empty. A log that is in use never is.")
-        for one in self.outside:
-            report.checkpoints += 1
-            report.fault(
-                f"The log was put back or cut: it has {report.size:,} entries, and {one.where} has seen {one.size:,}.",
-                index=report.size,
-            )
-            break
+    def end(self) -> None:
         for entry in sorted(set(self.loose) - self.awaited):
-            report.fault("An entry was put in afterwards: it is in the table and in no batch.", entry=entry)
-        late = AuditEntry.objects.filter(id__gt=seen_to, at__lt=timezone.now() - LATEST).order_by("id")
-        for entry in late.values_list("id", flat=True)[:TOLD]:
-            report.fault("An entry waits to be sealed for more than five minutes. Is the sealer running?", entry=entry)
+            self.report.fault("An entry was put in afterwards: it is in the table and in no batch.", entry=entry)

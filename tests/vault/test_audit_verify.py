@@ -21,7 +21,10 @@ from vault.core.notes import Signer
 from vault.core.tlog import leaf_hash, verify_consistency, verify_inclusion
 from vault.models import AuditBatch, AuditEntry, AuditNode
 
-TABLES = ("vault_auditentry", "vault_auditbatch", "vault_auditnode", "vault_auditwitnessing")
+TABLES = (
+    *("vault_auditentry", "vault_auditbatch", "vault_auditnode", "vault_auditwitnessing"),
+    *("vault_auditarchive", "vault_auditcarried"),
+)
 
 
 @pytest.fixture

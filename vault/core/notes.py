@@ -252,3 +252,13 @@ def parse_checkpoint(text: str) -> Checkpoint:
     if len(origin.encode()) > NAME_MOST_BYTES or len(root) != HASH_BYTES:
         raise BadNote("A checkpoint's name has 255 bytes at most, and its root 32.")
     return Checkpoint(origin, size, root, tuple(lines[3:]))
+
+
+def is_signed(key: Key, size: int, root: bytes, signature: bytes) -> bool:
+    """Whether these 64 bytes are the log's signature of its checkpoint of this size and root."""
+    try:
+        text = Checkpoint(key.name, size, root).text()
+        Ed25519PublicKey.from_public_bytes(key.public).verify(signature, text.encode())
+    except (BadNote, InvalidSignature):
+        return False
+    return True

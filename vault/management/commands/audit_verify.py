@@ -22,6 +22,10 @@ class Command(BaseCommand):
             metavar="FILE",
             help="published checkpoints, kept elsewhere; the file that AUDIT_PUBLISH names is always looked at",
         )
+        parser.add_argument(
+            "--archive", type=Path, metavar="FOLDER", help="where the archived months are, if not where they were"
+        )
+        parser.add_argument("--processes", type=int, default=1, help="how many stretches of the log at once")
         parser.add_argument("--vkey", help="the log's public key as you noted it, instead of the one beside the log")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -36,7 +40,8 @@ class Command(BaseCommand):
             raise CommandError(f"A checkpoint does not hold: {error}") from None
         except OSError as error:
             raise CommandError(f"{error.filename} cannot be read: {error.strerror}.") from None
-        report = audit_verify.verify(key, seen, progress=self._progress())
+        processes, archive = max(1, min(options["processes"], 64)), options["archive"]
+        report = audit_verify.verify(key, seen, progress=self._progress(), processes=processes, archive=archive)
         self._say(report)
         if not report.ok:
             raise SystemExit(1)
