@@ -144,6 +144,9 @@ KIND_OF = {
     "audit.saved_view": LOG_USED,
     "audit.export": LOG_USED,
     "audit.export.done": LOG_USED,
+    "audit.month": LOG_USED,
+    "audit.archive": LOG_USED,
+    "audit.drop": LOG_USED,
     "worker.monitor": ACTIVITY,
 }
 

@@ -6,13 +6,15 @@ DECLARE
     found record;
 BEGIN
     FOR found IN
-        SELECT c.oid::regclass AS name,
+        SELECT c.oid::regclass AS name, c.relispartition AS part,
                EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = c.relname || '_no_change') AS grows_only
         FROM pg_class c
         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND pg_get_userbyid(c.relowner) = current_user
     LOOP
         EXECUTE format('REVOKE ALL ON %s FROM telehealth_app', found.name);
-        IF found.name = 'django_migrations'::regclass THEN
+        IF found.part THEN
+            CONTINUE;  -- a month of the log is used through the log only
+        ELSIF found.name = 'django_migrations'::regclass THEN
             EXECUTE format('GRANT SELECT ON %s TO telehealth_app', found.name);
         ELSIF found.grows_only THEN
             EXECUTE format('GRANT SELECT, INSERT ON %s TO telehealth_app', found.name);
@@ -26,6 +28,13 @@ BEGIN
         OR has_table_privilege('telehealth_app', 'vault_auditbatch', 'UPDATE, DELETE, TRUNCATE')
         OR has_table_privilege('telehealth_app', 'vault_auditnode', 'UPDATE, DELETE, TRUNCATE')
         OR has_table_privilege('telehealth_app', 'vault_auditwitnessing', 'UPDATE, DELETE, TRUNCATE')
+        OR has_table_privilege('telehealth_app', 'vault_auditarchive', 'UPDATE, DELETE, TRUNCATE')
+        OR has_table_privilege('telehealth_app', 'vault_auditcarried', 'UPDATE, DELETE, TRUNCATE')
+        OR EXISTS (
+            SELECT FROM pg_inherits
+            WHERE inhparent = 'vault_auditentry'::regclass
+                AND has_table_privilege('telehealth_app', inhrelid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE')
+        )
         OR has_table_privilege('telehealth_app', 'consults_consent', 'UPDATE, DELETE, TRUNCATE')
         OR has_table_privilege('telehealth_app', 'consults_consentstatement', 'UPDATE, DELETE, TRUNCATE')
         OR has_table_privilege('telehealth_app', 'consults_auditreview', 'UPDATE, DELETE, TRUNCATE')

@@ -17,6 +17,8 @@ GROWS_ONLY = {
     "vault_auditbatch": "first",
     "vault_auditnode": "place",
     "vault_auditwitnessing": "id",
+    "vault_auditarchive": "id",
+    "vault_auditcarried": "entry",
     "consults_auditreview": "id",
     "consults_consent": "id",
     "consults_consentstatement": "id",
@@ -66,12 +68,58 @@ def test_not_even_the_owner_changes_an_entry_unnoticed(server):
 
 def test_every_other_table_can_be_used(server):
     with server.database("app") as database:
-        tables = [name for (name,) in database.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
+        tables = [
+            name
+            for (name,) in database.execute(
+                "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+                " AND relkind IN ('r', 'p') AND NOT relispartition"
+            )
+        ]
         for table in set(tables) - {*GROWS_ONLY, "django_migrations"}:
             for right in ("SELECT", "INSERT", "UPDATE", "DELETE"):
                 assert database.execute("SELECT has_table_privilege(%s, %s)", (table, right)).fetchone() == (True,)
             with pytest.raises(InsufficientPrivilege):
                 database.execute(f"TRUNCATE {table} CASCADE")
+
+
+@pytest.mark.parametrize(
+    "statement", ["SELECT FROM {0}", "INSERT INTO {0} SELECT * FROM vault_auditentry", "DROP TABLE {0}", *REWRITES[:5]]
+)
+def test_a_month_of_the_log_is_used_through_the_log_only(server, statement):
+    with server.database("app") as database, pytest.raises(InsufficientPrivilege):
+        database.execute(statement.format("vault_auditentry_open", "id"))
+
+
+def test_a_month_ends_by_the_services_own_run(server):
+    """As the owner; afterwards the application writes into the new part and has no more rights than before."""
+    close = (
+        "import datetime; from django.utils import timezone; from vault.audit_months import close;"
+        " print(close(now=timezone.now() + datetime.timedelta(days=32)))"
+    )
+    manage = server.path("opt/telehealth/deploy/bin/manage")
+    owner = f"DATABASE_URL_FILE={server.path('etc/telehealth/owner/database_url')}\nexec"
+    as_owner = manage.with_name("manage-as-owner")
+    as_owner.write_text(manage.read_text().replace("\nexec", f"\n{owner}"))
+    as_owner.chmod(0o755)
+    assert "Month(" in server.script("manage-as-owner", "shell", "-c", close)
+    assert server.person().get("/healthz").status == 200
+    server.run_oneshot("telehealth-months.service")
+    listed = server.script("manage", "audit_months", "list")
+    assert ".archive" in listed
+    assert "open" in listed
+    archive = next(server.path("var/lib/telehealth/audit/archive").glob("*.archive"))
+    assert "holds" in server.script("manage", "audit_months", "check", str(archive))
+    assert "The log holds" in server.script("manage", "audit_verify")
+    with server.database("app") as database:
+        parts = database.execute(
+            "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'vault_auditentry'::regclass"
+        )
+        for (part,) in parts.fetchall():
+            with pytest.raises(InsufficientPrivilege):
+                database.execute(f"SELECT FROM {part}")
+    migrate = server.path("opt/telehealth/deploy/postgres/grants.sql").read_text()
+    with server.database("owner") as database:
+        database.execute(migrate)
 
 
 def test_a_table_that_nobody_thought_of_can_only_grow(server):

@@ -12,7 +12,9 @@ from tests.deploy.recipe import DEPLOY, ROOT, Box, read_unit
 
 UNITS = sorted(path.name for path in (DEPLOY / "systemd").iterdir() if path.is_file())
 SERVICES = [name for name in UNITS if name.endswith(".service")]
-LONG_RUNNING = [name for name in SERVICES if name not in ("telehealth-migrate.service", "backup-telehealth.service")]
+OWNERS = ("telehealth-migrate.service", "telehealth-months.service")
+ONCE = (*OWNERS, "backup-telehealth.service")
+LONG_RUNNING = [name for name in SERVICES if name not in ONCE]
 INSTANCES = [name.replace("@.", "@8001.") for name in UNITS]
 SECRETS = {"SECRET_KEY", "CRYPTOGRAPHY_KEY", "CHANNEL_KEY", "DATABASE_URL", "REDIS_URL", "EMAIL_URL"} | {
     "TELEHEALTH_TURN_SECRET"
@@ -88,7 +90,7 @@ def test_long_running_units_come_back_and_end_in_time(name):
 def test_only_the_migration_gets_the_owners_password():
     for name in SERVICES:
         given = read_unit((DEPLOY / "systemd" / name).read_text()).get("LoadCredential", [])
-        assert any("/etc/telehealth/owner/" in line for line in given) == (name == "telehealth-migrate.service"), name
+        assert any("/etc/telehealth/owner/" in line for line in given) == (name in OWNERS), name
 
 
 def test_daphne_listens_on_loopback_where_nginx_looks_for_it():
