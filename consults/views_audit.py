@@ -28,7 +28,7 @@ from consults.audit_forms import NarrowForm, SaveViewForm
 from consults.audit_lists import Cursor
 from consults.models import Consult
 from vault import audit
-from vault.models import AuditEntry, Patient
+from vault.models import AuditArchive, AuditEntry, Patient
 
 LIST = "admin:vault_auditentry_changelist"
 
@@ -49,7 +49,8 @@ def looked(request: HttpRequest, page: str, *, patient: str = "", consult: str =
 def page_of(
     request: HttpRequest, template: str, title: str, context: dict[str, Any], status: int = 200
 ) -> HttpResponse:
-    about = {**admin.site.each_context(request), "opts": AuditEntry._meta, "title": title}
+    gone = AuditArchive.objects.filter(dropped=True).order_by("-size").first()
+    about = {**admin.site.each_context(request), "opts": AuditEntry._meta, "title": title, "gone": gone}
     return render(request, f"admin/vault/auditentry/{template}.html", {**about, **context}, status=status)
 
 

@@ -13,7 +13,7 @@ from consults import audit_check, tasks
 from consults.audit_models import AuditCheck
 from consults.views_audit import looked, officer, one_of, page_of
 from vault import audit_key, audit_tree
-from vault.models import AuditEntry
+from vault.models import AuditArchive, AuditEntry
 
 RECENT = 10
 #: checks one person may begin in 15 minutes
@@ -33,7 +33,17 @@ def verify(request: HttpRequest) -> HttpResponse:
     looked(request, "verify")
     last = audit_tree.head()
     context = {"checks": _checks(), "refused": refused, "head": last, "size": f"{last.size:,}" if last else ""}
+    context["archives"] = _archives()
     return page_of(request, "verify", "Verify the log", context)
+
+
+def _archives() -> list[dict[str, Any]]:
+    """Each month once, the newest first."""
+    gone = set(AuditArchive.objects.filter(dropped=True).values_list("month", flat=True))
+    return [
+        {"month": row.month, "digest": row.digest, "entries": f"{row.size - row.first:,}", "dropped": row.month in gone}
+        for row in AuditArchive.objects.filter(dropped=False).order_by("-size")
+    ]
 
 
 def _checks() -> Any:

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from multiprocessing import get_context
 from typing import Any
 from uuid import uuid4
@@ -19,17 +20,22 @@ TABLES = ("vault_auditentry", "vault_auditbatch", "vault_auditnode", "vault_audi
 COLUMNS = (
     "at, action, outcome, clinic_id, person, person_name, role, patient, consult, purpose, source, session, detail"
 )
-#: what a clinic's day looks like: staff of forty, patients who come back, half of the acts within a consult
+#: a year of clinics of forty people each: patients who come back, half of the acts within a consult
 FILL = f"""
 INSERT INTO vault_auditentry ({COLUMNS})
-SELECT now() - interval '1 minute',
+SELECT %(from)s::timestamptz + (n - %(first)s) * interval '30 days' / %(rows)s,
  (array['patient.view','patient.search','patient.reveal','consult.view'])[1 + n %% 4],
- 'done', '11111111-1111-4111-8111-111111111111', '22222222-2222-4222-8222-0000000000' || (10 + n %% 40),
- 'Dr Amara Okafor', 'clinician', md5((n %% 200000)::text)::uuid::text,
+ CASE WHEN n %% 211 = 0 THEN 'refused' ELSE 'done' END,
+ CASE WHEN n %% 10 < 7 THEN %(clinic)s::uuid ELSE %(other)s::uuid END,
+ CASE WHEN n %% 40 = 0 THEN %(person)s ELSE md5('person' || n %% 40)::uuid::text END, 'Dr Amara Okafor', 'clinician',
+ CASE WHEN n %% 4 = 1 THEN '' WHEN n %% 200000 = 0 THEN %(patient)s ELSE md5((n %% 200000)::text)::uuid::text END,
  CASE WHEN n %% 2 = 0 THEN md5((n / 6)::text)::uuid::text ELSE '' END, CASE WHEN n %% 4 = 2 THEN 'treat' ELSE '' END,
  '192.0.2.' || n %% 250, substr(md5((n / 50)::text), 1, 12), jsonb_build_object('fields', array['phone'], 'n', n)
-FROM generate_series(%s, %s) n
+FROM generate_series(%(first)s, %(last)s) n
 """  # noqa: S608
+MONTHS = 12
+#: of each page
+LOOKS = 15
 
 
 def main(engine: str, count: int) -> dict[str, list[float]]:
@@ -42,7 +48,7 @@ def main(engine: str, count: int) -> dict[str, list[float]]:
         cursor.execute(f"CREATE TABLE bench_plain AS SELECT {COLUMNS} FROM vault_auditentry WHERE id < 0")  # noqa: S608
     found = _cost()
     if engine == "Postgres":
-        found |= {"writers": _writers()} | _at_size(count)
+        found |= _at_size(count) | {"writers": _writers()}
     return found
 
 
@@ -89,12 +95,9 @@ def _writers() -> list[float]:
     from vault import audit_key, audit_sealing, audit_verify
     from vault.models import AuditEntry
 
-    signer = audit_key.create("bench.example/audit")
-    rates = []
+    rates, before = [], AuditEntry.objects.count()
     connection.close()
     for _ in range(3):
-        before = AuditEntry.objects.count()
-        connection.close()
         stop = threading.Event()
         sealing = threading.Thread(target=audit_sealing.run, args=[stop])
         sealing.start()
@@ -102,10 +105,10 @@ def _writers() -> list[float]:
             rates.append(sum(pool.map(_write, [WRITERS // PROCESSES] * PROCESSES)))
         stop.set()
         sealing.join()
-        audit_sealing.catch_up()
-        report = audit_verify.verify(signer.key)
-        assert report.ok, report.faults[:3]
-        assert report.size == AuditEntry.objects.count() > before
+    audit_sealing.catch_up()
+    report = audit_verify.verify(audit_key.load_public())
+    assert report.ok, report.faults[:3]
+    assert report.size == AuditEntry.objects.count() > before
     return rates
 
 
@@ -141,31 +144,60 @@ def _write(writers: int) -> float:
 def _at_size(count: int) -> dict[str, list[float]]:
     from django.db import connection
 
+    from tests import cast
     from vault import audit_key, audit_verify
     from vault.audit_seal import Sealer
+    from vault.models import AuditEntry
+
+    people = cast.assemble()
+    there, sealer = AuditEntry.objects.count(), Sealer(audit_key.create("bench.example/audit"))
+    _fill(people, there, count)
+    started = time.perf_counter()
+    while sealer.seal():
+        pass
+    sealed = time.perf_counter() - started
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE")
+    found: dict[str, list[float]] = {"seal": [(count - there) / sealed], "verify": [], "verify by two": []}
+    for processes, name in ((1, "verify"), (2, "verify by two")) * 3:
+        started = time.perf_counter()
+        report = audit_verify.verify(sealer.signer.key, processes=processes)
+        found[name].append(report.entries / (time.perf_counter() - started))
+        assert report.ok, report.faults[:3]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT sum(pg_total_relation_size(t)) FROM (SELECT unnest(%s::text[])::regclass t UNION ALL"
+            " SELECT inhrelid FROM pg_inherits WHERE inhparent = 'vault_auditentry'::regclass) every",
+            [list(TABLES)],
+        )
+        found["bytes"] = [float(cursor.fetchone()[0]) / report.entries]
+    return found | {"proof": _proofs(count)} | _pages(people)
+
+
+def _fill(people: Any, there: int, count: int) -> None:
+    """Month after month, so that the newest ends now."""
+    from django.db import connection
+    from django.utils import timezone
+
+    from vault import audit_months
+
+    now, rows = timezone.now(), (count - there) // MONTHS
+    names = {"clinic": str(people.clinic.pk), "other": str(people.other_clinic.pk)}
+    names |= {"person": str(people.clinician.pk), "patient": str(people.patient.pk), "rows": rows}
+    for month in range(MONTHS):
+        since = now - timedelta(days=30 * (MONTHS - month))
+        first = there + month * rows
+        with connection.cursor() as cursor:
+            cursor.execute(FILL, names | {"from": since, "first": first, "last": first + rows - 1})
+        if month < MONTHS - 1:
+            audit_months.close(now=now + timedelta(days=40))
+
+
+def _proofs(count: int) -> list[float]:
     from vault.audit_tree import find, head, prove_entry
     from vault.models import AuditEntry
 
-    signer, sealer = audit_key.load(), Sealer(audit_key.load())
-    there = AuditEntry.objects.count()
-    started, sealed = 0.0, 0.0
-    for at in range(there, count, 500_000):
-        with connection.cursor() as cursor:
-            cursor.execute(FILL, [at, min(at + 500_000, count) - 1])
-        started = time.perf_counter()
-        while sealer.seal():
-            pass
-        sealed += time.perf_counter() - started
-    with connection.cursor() as cursor:
-        cursor.execute("VACUUM ANALYZE")
-    rates = []
-    for _ in range(3):
-        started = time.perf_counter()
-        report = audit_verify.verify(signer.key)
-        rates.append(report.entries / (time.perf_counter() - started))
-        assert report.ok, report.faults[:3]
-    last, took = head(), []
-    pick = random.Random(5)
+    last, took, pick = head(), [], random.Random(5)
     for _ in range(PROOFS):
         entry = (
             AuditEntry.objects.filter(id__gte=pick.randrange(count // 2)).order_by("id").values_list("id", flat=True)[0]
@@ -173,10 +205,58 @@ def _at_size(count: int) -> dict[str, list[float]]:
         started = time.perf_counter()
         prove_entry(find(entry).index, last.size)
         took.append((time.perf_counter() - started) * 1e3)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT sum(pg_total_relation_size(t::regclass)) FROM unnest(%s::text[]) t", [list(TABLES)])
-        size = float(cursor.fetchone()[0]) / report.entries
-    return {"verify": rates, "seal": [(count - there) / sealed], "proof": took, "bytes": [size]}
+    return took
+
+
+def _pages(people: Any) -> dict[str, list[float]]:
+    """Milliseconds of pages of the log as an officer asks for them, with the entry that each writes."""
+    from django.conf import settings
+    from django.urls import reverse
+
+    from consults import audit_activity, audit_lists
+    from tests.cast import sign_in
+
+    # Hashed names need a collectstatic, and cost nothing to speak of.
+    settings.STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    audit_activity.keep_up()
+    officer, log = sign_in(people.officer), reverse("admin:vault_auditentry_changelist")
+    middle, of_her = audit_lists.newest_id() // 2, f"person={people.clinician.pk}"
+    kinds = {
+        "newest": ["", "about=records"],
+        "middle and last": [f"before={middle}", f"after={middle}", "oldest", "before=5000"],
+        "filters": [
+            "action=patient.reveal",
+            "outcome=refused",
+            "role=clinician&oldest",
+            "since=2026-06-01&until=2026-06-07",
+        ],
+        "rare": [
+            "action=patient.break_glass",
+            f"{of_her}&action=consent.withdraw",
+            f"before={middle}&action=consent.give",
+        ],
+        "of one": [
+            of_her,
+            f"{of_her}&outcome=refused",
+            f"patient={people.patient.pk}",
+            f"patient={people.patient.pk}&oldest",
+        ],
+    }
+    addresses = {kind: [f"{log}?{query}" for query in queries] for kind, queries in kinds.items()}
+    addresses["timelines"] = [
+        reverse("admin:vault_auditentry_patient", args=[people.patient.pk]),
+        reverse("admin:vault_auditentry_person", args=[people.clinician.pk]),
+        reverse("admin:vault_auditentry_person", args=[people.clinician.pk]) + "?order=oldest",
+    ]
+    found: dict[str, list[float]] = {kind: [] for kind in addresses}
+    for _ in range(LOOKS):
+        for kind, some in addresses.items():
+            for address in some:
+                started = time.perf_counter()
+                answer = officer.get(address)
+                found[kind].append((time.perf_counter() - started) * 1e3)
+                assert answer.status_code == 200, address
+    return {f"page {kind}": took[len(addresses[kind]) :] for kind, took in found.items()}
 
 
 if __name__ == "__main__":

@@ -5,17 +5,19 @@ import json
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts import sessions
 from consults import audit_check
 from consults.audit_models import AuditCheck
 from tests.cast import BY, sign_in
+from tests.consults.audit_log import LIST
 from tests.vault.test_audit_verify import as_thief
 from vault import audit_key, audit_sealing
 from vault.audit import record
 from vault.core.notes import parse_checkpoint, parse_note, verify
 from vault.core.tlog import leaf_hash, verify_inclusion
-from vault.models import AuditEntry
+from vault.models import AuditArchive, AuditEntry
 
 PAGE = reverse("admin:vault_auditentry_verify")
 
@@ -46,6 +48,17 @@ def test_a_whole_log_holds(cast, officer):
     assert "The log holds" in page
     assert "does not hold" not in page
     assert AuditEntry.objects.get(action="audit.verify").person == str(cast.officer.pk)
+
+
+def test_the_page_says_which_months_are_in_files(cast, officer):
+    row = {"month": "2025-03", "first": 0, "size": 1234, "digest": "ab" * 32, "at": timezone.now()}
+    AuditArchive.objects.create(**row)
+    assert "also in the database" in officer.get(reverse("admin:vault_auditentry_verify")).content.decode()
+    AuditArchive.objects.create(**row, dropped=True)
+    page = officer.get(reverse("admin:vault_auditentry_verify")).content.decode()
+    assert "in its file only" in page
+    assert "1,234 entries, SHA-256 abababab" in page
+    assert "months up to 2025-03 are kept as files" in officer.get(f"{LIST}?oldest").content.decode()
 
 
 def test_the_first_bad_entry_is_named_on_the_page(cast, officer):
