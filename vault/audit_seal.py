@@ -14,7 +14,7 @@ from django.utils import timezone
 from vault.audit_key import sign_root
 from vault.audit_leaves import leaves_of, newer_leaves
 from vault.audit_tree import Broken, frontier_at, head, nodes_made
-from vault.core.entries import id_of, packed, unpacked
+from vault.core.entries import id_of, ids_of, packed, unpacked
 from vault.core.notes import Signer
 from vault.core.tlog import Frontier, leaf_hashes
 from vault.models import AuditBatch, AuditEntry, AuditNode
@@ -69,8 +69,8 @@ class Sealer:
         new = list(islice(newer_leaves(seen_to, FULL), FULL))
         if not found and not new:
             return 0
-        late = set(map(id_of, found))
-        known = set(map(id_of, new))
+        late = set(ids_of(found))
+        known = set(ids_of(new))
         still = [one for one in awaited if one not in late and not self._settled(one, oldest)]
         for one in range(seen_to + 1, id_of(new[-1]) if new else seen_to + 1):
             if one not in known and next_one:
@@ -97,7 +97,7 @@ class Sealer:
         AuditBatch.objects.create(
             first=first,
             size=frontier.size,
-            ids=packed(list(map(id_of, leaves))),
+            ids=packed(ids_of(leaves)),
             seen_to=seen_to,
             awaited=packed(awaited),
             hashes=b"".join(hashes),

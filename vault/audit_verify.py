@@ -22,7 +22,7 @@ from vault.audit_archive import NotArchived, open_archive
 from vault.audit_leaves import leaves_between, leaves_of
 from vault.audit_seal import FULL
 from vault.audit_tree import HASH, Broken, frontier_at, nodes_made
-from vault.core.entries import EPOCH, content_of, id_of, moment_bytes, moment_bytes_of, unpacked
+from vault.core.entries import EPOCH, content_of, id_of, ids_of, moment_bytes, moment_bytes_of, unpacked
 from vault.core.notes import Key, is_signed
 from vault.core.tlog import EMPTY_ROOT, Frontier, leaf_hashes
 from vault.models import AuditArchive, AuditBatch, AuditCarried, AuditEntry, AuditNode
@@ -317,7 +317,7 @@ class _Walk:
         contents: set[int] = set()
         found = leaves_between(seen_to, batches[-1].seen_to)
         while some := list(islice(found, AT_ONCE)):
-            entries += map(id_of, some)
+            entries += ids_of(some)
             hashes += leaf_hashes(some)
             moments += map(moment_bytes_of, some)
             contents.update(map(hash, map(content_of, some)))

@@ -77,6 +77,7 @@ def moment_bytes(moment: dt.datetime) -> bytes:
 
 #: leaf -> its moment as `moment_bytes` writes it
 moment_bytes_of = itemgetter(slice(_MOMENT_AT, _MOMENT_AT + 8))
+_id_bytes_of = itemgetter(slice(_ID_AT, _ID_AT + 8))
 #: leaf -> all of it but the id
 content_of = itemgetter(slice(_ID_AT + 8, None))
 
@@ -84,6 +85,10 @@ content_of = itemgetter(slice(_ID_AT + 8, None))
 def id_of(leaf: bytes) -> int:
     found: int = _BIG.unpack_from(leaf, _ID_AT)[0]
     return found
+
+
+def ids_of(leaves: Sequence[bytes]) -> list[int]:
+    return [one for (one,) in _BIG.iter_unpack(b"".join(map(_id_bytes_of, leaves)))]
 
 
 def values_of(leaf: bytes) -> dict[str, Any]:
