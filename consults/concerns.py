@@ -160,6 +160,8 @@ def tell(concern_id: UUID) -> None:
             return
         concern.told_at = timezone.now()
         concern.save(update_fields=["told_at"])
+        by = Actor(role="system", person="mail", clinic=concern.clinic_id)
+        audit.record("review.told", by, patient=concern.patient_id, concern=str(concern.id), officers=len(emails))
 
 
 def _post(concern: Concern, emails: list[str]) -> None:

@@ -6,12 +6,14 @@ import time
 from typing import Any
 from uuid import UUID
 
+from django.db import DatabaseError
+
 from consults.hints import consult_group
 from consults.models import Participant
 from consults.visit import View
 from signaling import entry, ice, presence, protocol, sdp
 from signaling.entry import Visitor
-from signaling.watched import BAD_FRAME, NOT_ALLOWED, OVER, REPLACED, SIGNED_OUT, TOO_FAST, Watched
+from signaling.watched import BAD_FRAME, LATER, NOT_ALLOWED, OVER, REPLACED, SIGNED_OUT, TOO_FAST, Watched
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +54,7 @@ class VisitConsumer(Watched):
     async def connect(self) -> None:
         self.visitor = await entry.visitor_async(self.scope, self.consult_id, self.role)
         if self.visitor is None:
-            await self.close()
+            await self.refuse()
             return
         self.rate = protocol.Rate(FRAMES_PER_SECOND, FRAMES_AT_ONCE, time.monotonic())
         self.offers = protocol.Rate(WORKER_OFFERS_PER_SECOND, WORKER_OFFERS_AT_ONCE, time.monotonic())
@@ -95,7 +97,11 @@ class VisitConsumer(Watched):
     async def carry_out(self, frame: protocol.Received) -> None:
         match frame:
             case protocol.Hello():
-                await self.arrive(frame)
+                try:
+                    await self.arrive(frame)
+                except DatabaseError:  # nobody comes in unwritten; the page comes back by itself
+                    logger.exception("an arrival could not be written down")
+                    await self.shut(LATER)
             case protocol.Description():
                 await self.describe(frame)
             case protocol.Candidate():

@@ -16,7 +16,7 @@ class DashboardConsumer(Watched):
     async def connect(self) -> None:
         user = await entry.staff_async(self.scope)
         if user is None or user.role != "clinician":
-            await self.close()
+            await self.refuse()
             return
         self.group = clinician_group(user.pk)
         await self.channel_layer.group_add(self.group, self.channel_name)

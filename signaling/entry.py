@@ -9,12 +9,17 @@ from django.conf import settings
 from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.backends.db import SessionStore
 
-from accounts import sessions
+from accounts import attempts, sessions
 from accounts.models import User
 from consults import invitations, visit
 from consults.models import Consult, Participant
 from consults.seats import cookie_name
+from vault import audit
 from vault.audit import Actor
+from vault.models import AuditEntry
+
+#: of one person's refused sockets, how many are written down in a quarter of an hour: a page asks again and again
+REFUSALS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,5 +72,15 @@ def _stay_signed_in(session: SessionStore, consult: Consult) -> None:
                 return  # signed out in this very moment: the next look finds nobody
 
 
+def refused(scope: dict[str, Any]) -> None:
+    """Somebody who is signed in asked for a socket that is not hers: in the log, as with a page."""
+    session = _session(scope)
+    user = sessions.person(session)
+    if user and attempts.allowed("socket", str(user.pk), limit=REFUSALS):
+        by = sessions.staff_actor(user, source=_source(scope), session=sessions.session_mark(session))
+        audit.record("access.denied", by, outcome=AuditEntry.Outcome.REFUSED, path=scope["path"][:120])
+
+
 visitor_async = database_sync_to_async(visitor)
 staff_async = database_sync_to_async(staff)
+refused_async = database_sync_to_async(refused)

@@ -3,20 +3,38 @@
 import asyncio
 import contextlib
 import logging
+from typing import Any
 
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.db import DatabaseError
+
+from signaling import entry
 
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY = 2.0
-#: close codes (PROTOCOL.md)
-BAD_FRAME, SIGNED_OUT, NOT_ALLOWED, REPLACED, OVER, TOO_FAST = 4400, 4401, 4403, 4409, 4410, 4429
+#: close codes (PROTOCOL.md), the last one of RFC 6455's register
+BAD_FRAME, SIGNED_OUT, NOT_ALLOWED, REPLACED, OVER, TOO_FAST, LATER = 4400, 4401, 4403, 4409, 4410, 4429, 1013
 
 
 class Watched(AsyncWebsocketConsumer):
     """A socket that is looked at again every two seconds, and at every hint."""
 
     ticker: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self.stop_watching()  # also where a handler failed, and nobody was told of a disconnect
+
+    async def refuse(self) -> None:
+        """Shut before it opens; the page learns nothing, the log learns who asked."""
+        try:
+            await entry.refused_async(self.scope)
+        except DatabaseError:
+            logger.exception("a refused socket could not be written down")
+        await self.close()
 
     async def watch(self) -> None:
         while True:
