@@ -4,7 +4,7 @@ Rules of thumb, computed for the period shown and kept nowhere. They ask for a l
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -86,7 +86,7 @@ def look(clinic: UUID, wanted: Wanted, by: Actor) -> Found:
     read = [row for row in rows if row.outcome == DONE]
     same = audit_relatives.compare(clinic, read, by)
     found = [*_of_concerns(clinic, wanted), *many_patients(read), *refusals(rows), *relatives(same.pairs)]
-    found += after_hours(read, settings.CLINIC_OPENS, settings.CLINIC_CLOSES)
+    found += after_hours(read, settings.CLINIC_OPENS, settings.CLINIC_CLOSES, settings.CLINIC_DAYS)
     whole = edge is None and len(rows) < MOST_ROWS
     looked_to = None if whole else rows[-1].at if len(rows) == MOST_ROWS else audit_lists.moment_of(edge)
     return Found(found, looked_to, same.compared, same.left_out)
@@ -135,8 +135,13 @@ def relatives(rows: Iterable[Row]) -> Iterator[Anomaly]:
         yield replace(anomaly, wanted=Wanted(person=row.person, patient=row.patient))
 
 
-def after_hours(rows: Iterable[Row], opens: int, closes: int) -> Iterator[Anomaly]:
-    late = [row for row in rows if not opens <= timezone.localtime(row.at).hour < closes]
+def after_hours(rows: Iterable[Row], opens: int, closes: int, days: Collection[int]) -> Iterator[Anomaly]:
+    """`days`: of the week, Monday is 1."""
+
+    def is_open(moment: datetime) -> bool:
+        return opens <= moment.hour < closes and moment.isoweekday() in days
+
+    late = [row for row in rows if not is_open(timezone.localtime(row.at))]
     for own in _by_person(late).values():
         for sitting in _sittings(own):
             patients = len({row.patient for row in sitting})

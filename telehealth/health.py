@@ -1,14 +1,20 @@
-"""Readiness: 200 when the database, the migrations, the vault's key and the channel layer are all there."""
+"""Readiness: 200 when database, migrations, the vault's key and the channel layer are there. And what is late."""
+
+from datetime import timedelta
 
 from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
+from django.utils import timezone
 from redis.exceptions import RedisError
 
-from vault import keyring, keywatch
+from vault import audit_tree, keyring, keywatch
 from vault.custody import VaultUnavailable
+
+#: after which time a log that is not sealed is late; it takes a second
+SEALED_WITHIN = timedelta(minutes=1)
 
 
 def _problems() -> list[str]:
@@ -27,10 +33,16 @@ def _problems() -> list[str]:
     return problems
 
 
+def _late() -> list[str]:
+    """What does not stop the service and somebody should look at."""
+    return ["audit log"] if audit_tree.waits_since(timezone.now() - SEALED_WITHIN) else []
+
+
 async def healthz(_request: HttpRequest) -> JsonResponse:
     problems = await sync_to_async(_problems)()
     try:
         await get_channel_layer().group_send("healthz", {"type": "healthz"})
     except (OSError, RedisError):
         problems.append("channel layer")
-    return JsonResponse({"ready": not problems, "missing": problems}, status=503 if problems else 200)
+    late = await sync_to_async(_late)() if not problems else []
+    return JsonResponse({"ready": not problems, "missing": problems, "late": late}, status=503 if problems else 200)

@@ -302,6 +302,8 @@ VOICE_SECONDS = 30
 #: hours of the day (TELEHEALTH_TIME_ZONE) between which reading a record asks for no second look
 CLINIC_OPENS = env.int("TELEHEALTH_OPENS", 7)
 CLINIC_CLOSES = env.int("TELEHEALTH_CLOSES", 20)
+#: and days of the week, Monday is 1
+CLINIC_DAYS = frozenset(map(int, env.list("TELEHEALTH_DAYS", default=["1", "2", "3", "4", "5"])))
 
 # Media. No server of a third party is ever asked for an address: the list is empty or the clinic's own coturn.
 TURN_URLS: list[str] = env.list("TELEHEALTH_TURN_URLS", default=[])

@@ -3,13 +3,14 @@
 import base64
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from vault.audit_leaves import leaves_of
 from vault.core.entries import RUN
 from vault.core.notes import Checkpoint, Key, Note, Signature
 from vault.core.tlog import Frontier, consistency_proof, inclusion_proof, node_hash
-from vault.models import AuditBatch, AuditNode
+from vault.models import AuditBatch, AuditEntry, AuditNode
 from vault.rows import read
 
 #: the levels whose nodes have rows; between them a node is hashed from at most 128 of these
@@ -39,6 +40,12 @@ def nodes_made(size: int, frontier: Frontier, leaves: list[bytes]) -> Iterator[t
 def head() -> AuditBatch | None:
     """The newest batch: its size and root are the tree's."""
     return AuditBatch.objects.order_by("-first").first()
+
+
+def waits_since(moment: datetime) -> bool:
+    """Whether an entry of before this moment is not in the tree."""
+    seen_to = AuditBatch.objects.order_by("-first").values_list("seen_to", flat=True).first() or 0
+    return AuditEntry.objects.filter(id__gt=seen_to, at__lt=moment).exists()
 
 
 @dataclass(frozen=True, slots=True)

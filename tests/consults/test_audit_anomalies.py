@@ -59,15 +59,21 @@ def test_refusals_in_a_burst_stand_out(minutes, stands_out):
 @pytest.mark.parametrize(("hour", "stands_out"), [(6, True), (7, False), (19, False), (20, True), (23, True)])
 def test_reading_outside_opening_hours_stands_out(hour, stands_out):
     rows = rows_of("a", [0, 1, 2], start=NINE.replace(hour=hour))
-    found = list(audit_anomalies.after_hours(rows, 7, 20))
+    found = list(audit_anomalies.after_hours(rows, 7, 20, range(1, 8)))
     assert bool(found) == stands_out
     if found:
         assert "3 patients" in found[0].sentence
 
 
+@pytest.mark.parametrize(("day", "stands_out"), [(8, False), (9, True), (10, True), (11, False)])
+def test_reading_on_a_day_off_stands_out(day, stands_out):
+    rows = rows_of("a", [0], start=NINE.replace(day=day))  # the 9th of May 2026 is a Saturday
+    assert bool(list(audit_anomalies.after_hours(rows, 7, 20, {1, 2, 3, 4, 5}))) == stands_out
+
+
 def test_opening_hours_are_the_clinics(settings):
     with timezone.override("Asia/Tokyo"):
-        assert list(audit_anomalies.after_hours(rows_of("a", [0], start=NINE.replace(hour=12)), 7, 20))
+        assert list(audit_anomalies.after_hours(rows_of("a", [0], start=NINE.replace(hour=12)), 7, 20, range(1, 8)))
 
 
 def unusual(office, **query):

@@ -31,7 +31,9 @@ ONCE = {
 
 
 def test_both_instances_and_the_whole_are_ready(server):
-    assert [server.person().get("/healthz").text for _ in range(4)] == ['{"ready": true, "missing": []}'] * 4
+    assert [server.person().get("/healthz").text for _ in range(4)] == [
+        '{"ready": true, "missing": [], "late": []}'
+    ] * 4
 
 
 def test_each_security_header_is_there_exactly_once(server):

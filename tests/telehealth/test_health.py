@@ -1,15 +1,28 @@
 """`/healthz` says what is missing, and nothing else."""
 
+from datetime import timedelta
+
 import pytest
 from django.db import connection
 
-from tests.cast import Browser
+from telehealth import health
+from tests.cast import BY, Browser
+from vault.audit import record
 
 
 @pytest.mark.django_db
 def test_when_all_is_there_it_is_ready():
     answer = Browser().get("/healthz")
-    assert (answer.status_code, answer.json()) == (200, {"ready": True, "missing": []})
+    assert (answer.status_code, answer.json()) == (200, {"ready": True, "missing": [], "late": []})
+
+
+@pytest.mark.django_db
+def test_a_log_that_nobody_seals_is_told_and_stops_nothing(monkeypatch):
+    record("signin", BY)
+    assert Browser().get("/healthz").json()["late"] == []
+    monkeypatch.setattr(health, "SEALED_WITHIN", timedelta(0))
+    answer = Browser().get("/healthz")
+    assert (answer.status_code, answer.json()) == (200, {"ready": True, "missing": [], "late": ["audit log"]})
 
 
 @pytest.mark.django_db
@@ -25,8 +38,6 @@ def test_a_missing_migration_is_told():
 def test_an_absent_database_is_told(monkeypatch):
     from django.db import OperationalError
 
-    from telehealth import health
-
     def away(_connection):
         raise OperationalError("host db.internal is away")
 
@@ -39,8 +50,6 @@ def test_an_absent_database_is_told(monkeypatch):
 @pytest.mark.django_db
 def test_an_absent_channel_layer_is_told(monkeypatch):
     from redis.exceptions import ConnectionError as RedisAway
-
-    from telehealth import health
 
     class Away:
         async def group_send(self, *_args):
