@@ -141,6 +141,15 @@ class IndexBlock(models.Model):
         return bytes(self.label).hex()
 
 
+#: what most entries are. The rest has an index of its own, so that one emergency in a year is found at once.
+FREQUENT = (
+    *("patient.view", "patient.search", "patient.reveal", "audit.view", "signin.password", "signin", "signout"),
+    *("consult.list", "consult.view", "consult.create", "invite.create", "invite.view", "invite.redeem"),
+    *("identity.check", "consult.devices", "consent.give", "consult.waiting", "consult.admit", "consult.end"),
+    *("consult.connect", "worker.monitor"),
+)
+
+
 class AuditEntry(models.Model):
     """One thing somebody did, or was refused. Appended by `vault.audit.record`; triggers refuse change and removal."""
 
@@ -172,6 +181,10 @@ class AuditEntry(models.Model):
             models.Index(fields=["patient", "-id"], name="audit_patient"),
             models.Index(fields=["consult", "-id"], name="audit_of_consult", condition=~models.Q(consult="")),
             models.Index(fields=["person", "-id"], name="audit_person"),
+            models.Index(
+                fields=["clinic_id", "action", "-id"], name="audit_rare", condition=~models.Q(action__in=FREQUENT)
+            ),
+            models.Index(fields=["clinic_id", "-id"], name="audit_not_done", condition=~models.Q(outcome="done")),
             # which version of a record is the newest, if any still is
             models.Index(
                 fields=["patient", "-id"],

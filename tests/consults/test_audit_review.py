@@ -56,8 +56,21 @@ def test_there_and_back_is_the_same_page(cast, many):
     assert [e.pk for e in page(cast.clinic, cursor=Cursor(after=second.newer)).entries] == [e.pk for e in first.entries]
 
 
-def test_a_rare_entry_is_looked_for_in_steps_that_end(cast, many, monkeypatch):
+def test_what_has_an_index_is_found_at_once(cast, many, monkeypatch):
+    monkeypatch.setattr(audit_lists, "STRETCH", 3)
+    for wanted in (Wanted(action="patient.change"), Wanted(outcome="refused")):
+        got = page(cast.clinic, wanted, Cursor(), patience=-1)
+        assert got.looked_to is None
+        rows = AuditEntry.objects.filter(clinic_id=cast.clinic.pk)
+        rows = rows.filter(action=wanted.action) if wanted.action else rows.filter(outcome="refused")
+        assert [e.pk for e in got.entries] == list(
+            rows.order_by("-id").values_list("pk", flat=True)[: audit_lists.PAGE]
+        )
+
+
+def test_an_entry_without_an_index_is_looked_for_in_steps_that_end(cast, many, monkeypatch):
     """Without patience one stretch is all; the page says how far it came, and the next goes on there."""
+    monkeypatch.setattr(audit_lists, "FREQUENT", (*audit_lists.FREQUENT, "patient.change"))
     monkeypatch.setattr(audit_lists, "STRETCH", 30)
     wanted, cursor, steps, found = Wanted(action="patient.change"), Cursor(), 0, []
     while cursor:

@@ -128,7 +128,7 @@ def test_every_part_has_every_index_of_the_log(month):
         found = {table: sorted(definitions) for table, definitions in cursor.fetchall()}
     assert len(found) == 3
     assert len(set(map(tuple, found.values()))) == 1
-    assert len(found[audit_months.TABLE]) == 7
+    assert len(found[audit_months.TABLE]) == 9
 
 
 @on_postgres
