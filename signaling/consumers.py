@@ -13,6 +13,7 @@ from consults.models import Participant
 from consults.visit import View
 from signaling import entry, ice, presence, protocol, sdp
 from signaling.entry import Visitor
+from signaling.relay import relay
 from signaling.watched import BAD_FRAME, LATER, NOT_ALLOWED, OVER, REPLACED, SIGNED_OUT, TOO_FAST, Watched
 
 logger = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ class VisitConsumer(Watched):
         self.candidates = 0
         await self.channel_layer.group_add(consult_group(self.consult_id), self.channel_name)
         await self.channel_layer.group_add(seat_group(self.visitor.participant.id), self.channel_name)
+        await relay().join(str(self.visitor.participant.id), self)
         await self.accept()
         await self.send_frame({"kind": "welcome", "protocol": protocol.VERSION, "role": self.role})
         self.opened = time.monotonic()
@@ -70,6 +72,7 @@ class VisitConsumer(Watched):
         await self.stop_watching()
         if self.visitor is None:
             return
+        await relay().leave(str(self.visitor.participant.id), self)
         await self.channel_layer.group_discard(consult_group(self.consult_id), self.channel_name)
         await self.channel_layer.group_discard(seat_group(self.visitor.participant.id), self.channel_name)
         if self.connection:
@@ -164,13 +167,11 @@ class VisitConsumer(Watched):
             await self.to_worker(protocol.passed_on(frame, self.role))
 
     async def to_peer(self, frame: protocol.Description | protocol.Candidate | protocol.Media) -> None:
-        if self.peer_id:
-            message = {
-                "type": "relay.frame",
-                "text": protocol.encode(protocol.passed_on(frame, self.role)),
-                "tab": self.tab,
-            }
-            await self.channel_layer.group_send(seat_group(self.peer_id), message)
+        if not self.peer_id:
+            return
+        text = protocol.encode(protocol.passed_on(frame, self.role))
+        if not await relay().pass_on(self.peer_id, text, to_tab=self.peer, from_tab=self.tab):
+            await self.fault("not_now", "The other side cannot be reached for the moment.")
 
     async def to_worker(self, frame: dict[str, Any]) -> None:
         assert self.visitor is not None  # noqa: S101
@@ -193,15 +194,15 @@ class VisitConsumer(Watched):
         if self.connection and not self.closing:
             await self.look()
 
-    async def relay_frame(self, event: dict[str, Any]) -> None:
+    async def take(self, text: str, from_tab: str) -> None:
         """A frame from the other side, if the gate is still open and the other side's page is the one we know."""
         if self.closing or self.view is None:
             return
-        if event["tab"] != self.peer:
+        if from_tab != self.peer:
             # The other side's page is newer than what this socket knows: look, so that the tab comes first.
             await self.look()
-        if self.view.gate_open and event["tab"] == self.peer:
-            await self.send(text_data=event["text"])
+        if self.view.gate_open and from_tab == self.peer:
+            await self.base_send({"type": "websocket.send", "text": text})
 
     async def worker_frame(self, event: dict[str, Any]) -> None:
         if not self.closing and event["tab"] == self.tab:

@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from channels.generic.websocket import AsyncWebsocketConsumer
+from channels.layers import get_channel_layer
 from django.db import DatabaseError
 
 from signaling import entry
@@ -23,10 +24,33 @@ class Watched(AsyncWebsocketConsumer):
     ticker: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """In place of Channels' loop, which takes a thread and two tasks a frame. What touches the database goes
+        through `database_sync_to_async`, which closes old connections itself.
+        """
+        self.scope, self.base_send = scope, send
+        self.channel_layer = get_channel_layer()
+        self.channel_name = await self.channel_layer.new_channel()
+        hints = asyncio.create_task(self._hear_hints())
         try:
-            await super().__call__(scope, receive, send)
+            while (message := await receive())["type"] != "websocket.disconnect":
+                if message["type"] == "websocket.receive":
+                    await self.receive(message.get("text"), message.get("bytes"))
+                elif message["type"] == "websocket.connect":
+                    await self.connect()
+            await self.disconnect(message.get("code", 1005))
         finally:
+            hints.cancel()
             await self.stop_watching()  # also where a handler failed, and nobody was told of a disconnect
+
+    async def _hear_hints(self) -> None:
+        handlers = {"consult.changed": "consult_changed", "worker.frame": "worker_frame"}
+        while True:
+            message = await self.channel_layer.receive(self.channel_name)
+            try:
+                await getattr(self, handlers[message["type"]])(message)
+            except Exception:
+                # A hint that is lost only delays: the clock looks again.
+                logger.exception("a hint could not be followed")
 
     async def refuse(self) -> None:
         """Shut before it opens; the page learns nothing, the log learns who asked."""

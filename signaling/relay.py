@@ -1,0 +1,233 @@
+"""Frames between two people, the short way: sockets of one process are joined directly, those of two by Redis.
+
+The channel layer would take a thread, a task and a connection a frame. Here a frame to another process is a PUBLISH in
+the next batch on one connection, sealed under a key of the sending process, and is heard on one subscription.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections import OrderedDict, defaultdict
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+from weakref import WeakKeyDictionary
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from django.conf import settings
+from redis import asyncio as redis
+from redis.exceptions import RedisError
+
+logger = logging.getLogger(__name__)
+
+#: frames that wait for a Redis that is away; beyond that their senders are told
+MOST_WAITING = 2000
+BATCH = 200
+AGAIN_SECONDS = 0.5
+#: that a page waits for Redis before it comes in without
+PATIENCE = 1.0
+#: of processes whose frames are known to be new
+MOST_SENDERS = 1000
+TAB = 16
+_SALT, _COUNTER = 16, 8
+_AWAY = (RedisError, OSError)
+
+
+class Socket(Protocol):
+    """An end of the relay. `tab` is empty until its page has said hello."""
+
+    tab: str
+
+    async def take(self, text: str, from_tab: str) -> None: ...
+
+
+class Seal:
+    """AES-256-GCM under a key that this process derives for itself, so that counters serve as nonces (NIST SP 800-38D,
+    8.2.1). Whoever hears a counter that is not above the last one of that process hears it again, and drops it.
+    """
+
+    def __init__(self, secret: str) -> None:
+        self._secret = secret.encode()
+        self._salt = os.urandom(_SALT)
+        self._own, self._counter = self._cipher(self._salt), 0
+        #: salt -> the sender's cipher and its last counter
+        self._heard: OrderedDict[bytes, tuple[AESGCM, int]] = OrderedDict()
+
+    def _cipher(self, salt: bytes) -> AESGCM:
+        return AESGCM(HKDF(hashes.SHA256(), 32, salt, b"telehealth relay 1").derive(self._secret))
+
+    def seal(self, channel: bytes, data: bytes) -> bytes:
+        self._counter += 1
+        counter = self._counter.to_bytes(_COUNTER, "big")
+        return self._salt + counter + self._own.encrypt(bytes(4) + counter, data, channel)
+
+    def open(self, channel: bytes, sealed: bytes) -> bytes | None:
+        """None where it is not of this product's processes, of another channel, or was heard before."""
+        salt, counter = sealed[:_SALT], sealed[_SALT : _SALT + _COUNTER]
+        cipher, last = self._heard.get(salt) or (self._cipher(salt), 0)
+        number = int.from_bytes(counter, "big")
+        if len(counter) < _COUNTER or number <= last:
+            return None
+        try:
+            data = cipher.decrypt(bytes(4) + counter, sealed[_SALT + _COUNTER :], channel)
+        except (InvalidTag, ValueError):
+            return None
+        self._heard[salt] = (cipher, number)
+        if len(self._heard) > MOST_SENDERS:
+            self._heard.popitem(last=False)
+        return data
+
+
+class Bus:
+    """This process's way to the others."""
+
+    def __init__(self, url: str, secret: str, heard: Callable[[str, bytes], Awaitable[None]]) -> None:
+        self._seal, self._heard = Seal(secret), heard
+        self._redis = redis.Redis.from_url(url, socket_keepalive=True)
+        self._pubsub = self._redis.pubsub(ignore_subscribe_messages=True)
+        self._followed = {_channel("")}  # one that nobody uses: without any the library would not listen
+        self._up = asyncio.Event()
+        self._waiting: list[tuple[bytes, bytes]] = []
+        self._wake = asyncio.Event()
+        self._tasks = [asyncio.create_task(work) for work in (self._write(), self._read())]
+
+    async def follow(self, seat: str) -> None:
+        """From when this returns, unless Redis is away; then from when it is back."""
+        self._followed.add(_channel(seat))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._up.wait(), PATIENCE)
+            await self._say(self._pubsub.subscribe, _channel(seat))
+
+    async def unfollow(self, seat: str) -> None:
+        self._followed.discard(_channel(seat))
+        if self._up.is_set():
+            await self._say(self._pubsub.unsubscribe, _channel(seat))
+
+    async def _say(self, verb: Callable[..., Awaitable[None]], channel: bytes) -> None:
+        with contextlib.suppress(*_AWAY):  # the reader notices, and asks for all of them again
+            await verb(channel)
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._pubsub.aclose()  # type: ignore[attr-defined]
+        await self._redis.aclose()  # type: ignore[attr-defined]
+
+    def put(self, seat: str, data: bytes) -> bool:
+        """Hand a frame on; False where too many wait."""
+        if len(self._waiting) >= MOST_WAITING:
+            return False
+        channel = _channel(seat)
+        self._waiting.append((channel, self._seal.seal(channel, data)))
+        self._wake.set()
+        return True
+
+    async def _write(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                batch = self._waiting[:BATCH]
+                try:
+                    pipeline = self._redis.pipeline(transaction=False)
+                    for channel, sealed in batch:
+                        pipeline.publish(channel, sealed)
+                    await pipeline.execute()
+                except _AWAY as error:
+                    # Said again as a whole: whoever has heard a part of it knows by the counters.
+                    logger.warning("frames wait for Redis: %s", type(error).__name__)
+                    await asyncio.sleep(AGAIN_SECONDS)
+                else:
+                    del self._waiting[: len(batch)]
+
+    async def _read(self) -> None:
+        while True:
+            try:
+                asked: set[bytes] = set()
+                while new := self._followed - asked:
+                    await self._pubsub.subscribe(*new)
+                    asked |= new
+                self._up.set()
+                async for message in self._pubsub.listen():
+                    await self._take(message["channel"], message["data"])
+            except _AWAY as error:
+                logger.warning("no frames are heard: %s", type(error).__name__)
+            self._up.clear()
+            with contextlib.suppress(*_AWAY):
+                await self._pubsub.aclose()  # type: ignore[attr-defined]
+            await asyncio.sleep(AGAIN_SECONDS)
+            self._pubsub = self._redis.pubsub(ignore_subscribe_messages=True)
+
+    async def _take(self, channel: bytes, sealed: bytes) -> None:
+        data = self._seal.open(channel, sealed)
+        if data is None:
+            logger.warning("a frame of nobody was dropped")
+            return
+        await self._heard(channel[len(_channel("")) :].decode(), data)
+
+
+def _channel(seat: str) -> bytes:
+    return f"telehealth.relay.{seat}".encode()
+
+
+class Relay:
+    """The sockets of this process, by seat."""
+
+    def __init__(self, url: str, secret: str) -> None:
+        self._here: defaultdict[str, list[Socket]] = defaultdict(list)
+        self._bus = Bus(url, secret, self._arrived) if url else None
+
+    async def join(self, seat: str, socket: Socket) -> None:
+        """Before its page says hello: whoever hears of the page may send to it at once."""
+        self._here[seat].append(socket)
+        if self._bus and len(self._here[seat]) == 1:
+            await self._bus.follow(seat)
+
+    async def leave(self, seat: str, socket: Socket) -> None:
+        sockets = self._here[seat]
+        if socket in sockets:
+            sockets.remove(socket)
+        if not sockets:
+            del self._here[seat]
+            if self._bus:
+                await self._bus.unfollow(seat)
+
+    async def pass_on(self, seat: str, text: str, *, to_tab: str, from_tab: str) -> bool:
+        """To the page `to_tab` of this seat, wherever it is; to nobody where it is gone. False: not now."""
+        if socket := self._page(seat, to_tab):
+            await self._hand_over(socket, text, from_tab)
+            return True
+        return self._bus is None or self._bus.put(seat, f"{to_tab}{from_tab}{text}".encode())
+
+    async def _arrived(self, seat: str, data: bytes) -> None:
+        text = data.decode()
+        if socket := self._page(seat, text[:TAB]):
+            await self._hand_over(socket, text[2 * TAB :], text[TAB : 2 * TAB])
+
+    def _page(self, seat: str, tab: str) -> Socket | None:
+        return next((socket for socket in self._here.get(seat, ()) if socket.tab == tab), None)
+
+    async def _hand_over(self, socket: Socket, text: str, from_tab: str) -> None:
+        try:
+            await socket.take(text, from_tab)
+        except Exception:  # a socket that is just closing, or whose database is away, is not its peer's trouble
+            logger.exception("a frame could not be handed over")
+
+    async def close(self) -> None:
+        if self._bus:
+            await self._bus.close()
+
+
+_relays: WeakKeyDictionary[asyncio.AbstractEventLoop, Relay] = WeakKeyDictionary()
+
+
+def relay() -> Relay:
+    """The one of this process, or in tests of this event loop."""
+    loop = asyncio.get_running_loop()
+    if loop not in _relays:
+        _relays[loop] = Relay(settings.REDIS_URL, settings.CHANNEL_KEY)
+    return _relays[loop]

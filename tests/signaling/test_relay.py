@@ -1,0 +1,265 @@
+"""The short way between two people, with a real Redis between: nothing lost, doubled, or in another's hands."""
+
+import asyncio
+import random
+
+import pytest
+from redis import asyncio as redis_client
+
+from signaling import relay as module
+from signaling.relay import Relay, Seal
+from tests import engines
+
+SECRET = "a secret of the clinic's own that is long enough"
+ONE, OTHER, THIRD = "1" * 16, "2" * 16, "3" * 16
+
+
+class Page:
+    """An end that keeps what it gets."""
+
+    def __init__(self, tab=ONE):
+        self.tab, self.got = tab, []
+
+    async def take(self, text, from_tab):
+        self.got.append((from_tab, text))
+
+    async def until(self, count, within=10.0):
+        async with asyncio.timeout(within):
+            while len(self.got) < count:
+                await asyncio.sleep(0.01)
+        return self.got
+
+
+async def until(condition, within=10.0):
+    async with asyncio.timeout(within):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def redis():
+    with engines.redis() as url:
+        yield url
+
+
+@pytest.fixture
+async def relays(redis, monkeypatch):
+    """Makes relays, as if each were a process's own."""
+    monkeypatch.setattr(module, "AGAIN_SECONDS", 0.05)
+    made = []
+
+    def make(secret=SECRET, url=redis):
+        made.append(Relay(str(url), secret))
+        return made[-1]
+
+    yield make
+    for one in made:
+        await one.close()
+
+
+# -- in one process ------------------------------------------------------------------------------------------
+
+
+async def test_a_frame_goes_to_the_page_that_was_meant():
+    relay, old, new, stranger = Relay("", SECRET), Page(ONE), Page(OTHER), Page(OTHER)
+    await relay.join("seat", old)
+    await relay.join("seat", new)
+    await relay.join("another", stranger)
+    assert await relay.pass_on("seat", "hello", to_tab=OTHER, from_tab=THIRD)
+    assert (old.got, new.got, stranger.got) == ([], [(THIRD, "hello")], [])
+    assert await relay.pass_on("seat", "to nobody", to_tab=THIRD, from_tab=ONE)
+    await relay.leave("seat", new)
+    assert await relay.pass_on("seat", "too late", to_tab=OTHER, from_tab=THIRD)
+    assert (len(old.got), len(new.got)) == (0, 1)
+
+
+async def test_what_is_left_is_forgotten():
+    relay, page = Relay("", SECRET), Page()
+    await relay.join("seat", page)
+    await relay.leave("seat", page)
+    await relay.leave("seat", page)
+    assert not relay._here
+
+
+async def test_a_page_in_trouble_is_not_its_peers_trouble(caplog):
+    class Broken(Page):
+        async def take(self, text, from_tab):
+            raise ConnectionResetError
+
+    relay = Relay("", SECRET)
+    await relay.join("seat", Broken())
+    assert await relay.pass_on("seat", "hello", to_tab=ONE, from_tab=OTHER)
+    assert "could not be handed over" in caplog.text
+
+
+# -- between processes ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.engines
+async def test_nothing_is_lost_and_nothing_overtakes(relays):
+    here, there, rooms, frames = relays(), relays(), 40, 250
+    pages = [Page(f"{n:016x}") for n in range(rooms)]
+    for n, page in enumerate(pages):
+        await there.join(f"seat{n}", page)
+
+    async def send(n):
+        for k in range(frames):
+            while not await here.pass_on(f"seat{n}", f"{n}/{k}", to_tab=f"{n:016x}", from_tab=ONE):
+                await asyncio.sleep(0.005)
+            if random.random() < 0.1:
+                await asyncio.sleep(0)
+
+    await asyncio.gather(*map(send, range(rooms)))
+    for n, page in enumerate(pages):
+        assert await page.until(frames) == [(ONE, f"{n}/{k}") for k in range(frames)]
+
+
+@pytest.mark.engines
+async def test_a_frame_is_for_one_seat_and_one_page(relays):
+    here, there = relays(), relays()
+    meant, older, other = Page(ONE), Page(OTHER), Page(ONE)
+    await there.join("seat", meant)
+    await there.join("seat", older)
+    await there.join("elsewhere", other)
+    await here.pass_on("seat", "hello", to_tab=ONE, from_tab=THIRD)
+    await meant.until(1)
+    assert (older.got, other.got) == ([], [])
+    await there.leave("seat", meant)
+    await here.pass_on("seat", "gone", to_tab=ONE, from_tab=THIRD)
+    await here.pass_on("seat", "to the older", to_tab=OTHER, from_tab=THIRD)
+    assert await older.until(1) == [(THIRD, "to the older")]
+    assert len(meant.got) == 1
+
+
+@pytest.mark.engines
+async def test_redis_sees_no_frame(relays, redis):
+    here, there, page = relays(), relays(), Page()
+    await there.join("seat", page)
+    client = redis_client.Redis.from_url(redis)
+    async with client.pubsub() as listening:
+        await listening.psubscribe("*")
+        await here.pass_on("seat", "the words of a session description", to_tab=ONE, from_tab=OTHER)
+        await page.until(1)
+        heard = [await listening.get_message(timeout=1) for _ in range(2)]
+    await client.aclose()
+    (sealed,) = [message["data"] for message in heard if message["type"] == "pmessage"]
+    assert b"session" not in sealed
+    assert OTHER.encode() not in sealed
+
+
+@pytest.mark.engines
+async def test_what_a_stranger_publishes_is_dropped(relays, redis):
+    here, there, page = relays(), relays(), Page()
+    wrong = relays(secret="another secret that somebody made up for himself")
+    await there.join("seat", page)
+    client, channel = redis_client.Redis.from_url(redis), b"telehealth.relay.seat"
+    for data in (b"", b"x", b"x" * 24, b"x" * 200, ONE.encode() * 2 + b"hello"):
+        await client.publish(channel, data)
+    await wrong.pass_on("seat", "forged", to_tab=ONE, from_tab=OTHER)
+    await asyncio.sleep(0.1)
+    await here.pass_on("seat", "hello", to_tab=ONE, from_tab=OTHER)
+    assert await page.until(1) == [(OTHER, "hello")]
+    await client.aclose()
+
+
+@pytest.mark.engines
+async def test_what_is_played_again_or_elsewhere_is_dropped(relays, redis):
+    here, there, page, other = relays(), relays(), Page(), Page()
+    await there.join("seat", page)
+    await there.join("elsewhere", other)
+    client = redis_client.Redis.from_url(redis)
+    async with client.pubsub() as listening:
+        await listening.subscribe("telehealth.relay.seat")
+        await listening.get_message(timeout=1)
+        await here.pass_on("seat", "hello", to_tab=ONE, from_tab=OTHER)
+        message = await listening.get_message(timeout=2)
+    for channel in ("seat", "seat", "elsewhere"):
+        await client.publish(f"telehealth.relay.{channel}", message["data"])
+    await here.pass_on("seat", "again", to_tab=ONE, from_tab=OTHER)
+    await page.until(2)
+    assert [text for _, text in page.got] == ["hello", "again"]
+    assert other.got == []
+    await client.aclose()
+
+
+@pytest.mark.engines
+async def test_redis_goes_and_comes_back(monkeypatch):
+    """Frames of meanwhile wait and arrive, in order and once; those of the same process never notice."""
+    monkeypatch.setattr(module, "AGAIN_SECONDS", 0.05)
+    port = engines.free_port()
+    with engines.redis(port=port) as url:
+        # The password is another after a restart; a Redis that lost its users is not what is tested.
+        secretless = url.replace(url.split("@")[0].split("//")[1] + "@", "")
+        client = redis_client.Redis.from_url(url)
+        await client.config_set("requirepass", "")
+        here, there, page, near = Relay(secretless, SECRET), Relay(secretless, SECRET), Page(), Page()
+        await there.join("seat", page)
+        await here.join("near", near)
+        await here.pass_on("seat", "before", to_tab=ONE, from_tab=OTHER)
+        await page.until(1)
+        url.process.kill()
+        url.process.wait(10)
+        await client.aclose()
+    for n in range(5):
+        assert await here.pass_on("seat", f"meanwhile {n}", to_tab=ONE, from_tab=OTHER)
+        await here.pass_on("near", f"{n}", to_tab=ONE, from_tab=OTHER)
+    assert len(near.got) == 5
+    late = Page(OTHER)
+    await there.join("late", late)
+    with engines.redis(port=port) as url:
+        client = redis_client.Redis.from_url(url)
+        await client.config_set("requirepass", "")
+        await until(lambda: there._bus._up.is_set() and not here._bus._waiting)
+        await here.pass_on("seat", "after", to_tab=ONE, from_tab=OTHER)
+        await here.pass_on("late", "to one who came meanwhile", to_tab=OTHER, from_tab=ONE)
+        await late.until(1)
+        await until(lambda: page.got[-1][1] == "after")
+        texts = [text for _, text in page.got]
+        assert texts == sorted(set(texts), key=texts.index), "none twice"
+        await here.close()
+        await there.close()
+        await client.aclose()
+
+
+@pytest.mark.engines
+async def test_beyond_a_bound_the_sender_is_told(relays, monkeypatch):
+    monkeypatch.setattr(module, "MOST_WAITING", 3)
+    here = relays(url=f"redis://127.0.0.1:{engines.free_port()}/0")
+    passed = [await here.pass_on("seat", str(n), to_tab=ONE, from_tab=OTHER) for n in range(5)]
+    assert passed == [True] * 3 + [False] * 2
+
+
+# -- the seal ------------------------------------------------------------------------------------------------
+
+
+def test_the_seal_opens_once_on_its_own_channel_in_its_order():
+    one, other = Seal(SECRET), Seal(SECRET)
+    first, second = one.seal(b"a", b"1"), one.seal(b"a", b"2")
+    assert other.open(b"b", first) is None
+    assert other.open(b"a", first[:-1]) is None
+    assert other.open(b"a", first) == b"1"
+    assert other.open(b"a", first) is None
+    assert other.open(b"a", second) == b"2"
+    assert other.open(b"a", first) is None
+    assert Seal(SECRET + "x").open(b"a", second) is None
+
+
+def test_a_forged_counter_does_not_shut_the_true_ones_out():
+    one, other = Seal(SECRET), Seal(SECRET)
+    sealed = one.seal(b"a", b"1")
+    assert other.open(b"a", sealed[:16] + b"\xff" * 8 + sealed[24:]) is None
+    assert other.open(b"a", sealed) == b"1"
+
+
+def test_senders_that_are_long_gone_are_forgotten(monkeypatch):
+    monkeypatch.setattr(module, "MOST_SENDERS", 3)
+    other = Seal(SECRET)
+    for _ in range(10):
+        assert other.open(b"a", Seal(SECRET).seal(b"a", b"x")) == b"x"
+    assert len(other._heard) == 3
+
+
+def test_no_nonce_comes_twice():
+    one = Seal(SECRET)
+    assert len({one.seal(b"a", b"x")[:24] for _ in range(1000)}) == 1000
+    assert Seal(SECRET).seal(b"a", b"x")[:16] != one.seal(b"a", b"x")[:16]
