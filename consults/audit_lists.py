@@ -18,9 +18,11 @@ from vault.models import FREQUENT, AuditEntry
 
 PAGE = 50
 #: entries looked through at a time for a filter without an index
-STRETCH = 20_000
+STRETCH = 5_000
+#: the newest entries, which the rules of what stands out look at
+NEWEST = 20_000
 #: seconds after which a page shows what it has and offers to look on
-PATIENCE = 0.12
+PATIENCE = 0.1
 #: ids and times rise together but for clocks of several machines, and transactions that overlap
 SLACK = timedelta(hours=1)
 WITNESSES = 100
@@ -174,7 +176,7 @@ def newest_id() -> int:
 def last_stretch(where: Scope, actions: Any, columns: tuple[str, ...], most: int) -> tuple[list[Any], int | None]:
     """Rows of the newest stretch that fit `actions` as well; the id with which it ended, if it goes on."""
     rows = where.between()
-    edge = rows.order_by("-id").values_list("id", flat=True)[STRETCH - 1 : STRETCH].first()
+    edge = rows.order_by("-id").values_list("id", flat=True)[NEWEST - 1 : NEWEST].first()
     if edge is not None:
         rows = rows.filter(id__gte=edge)
     return list(rows.filter(where.rest, actions).order_by("-id").values_list(*columns, named=True)[:most]), edge

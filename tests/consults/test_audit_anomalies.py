@@ -142,7 +142,7 @@ def test_what_stands_out_is_looked_for_in_a_stretch_that_ends(cast, office, monk
     for _ in range(30):
         entry(cast.clinician, "patient.view")
     assert office.get(LIST).context["found"].looked_to is None
-    monkeypatch.setattr(audit_lists, "STRETCH", 10)
+    monkeypatch.setattr(audit_lists, "NEWEST", 10)
     assert office.get(LIST).context["found"].looked_to is not None
 
 

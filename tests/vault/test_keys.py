@@ -56,7 +56,7 @@ def test_without_a_key_nothing_is_written(cast, no_key):
 def test_without_a_key_healthz_says_so(cast, no_key, client):
     answer = client.get("/healthz")
     assert answer.status_code == 503
-    assert answer.json() == {"ready": False, "missing": ["vault"]}
+    assert answer.json() == {"ready": False, "missing": ["vault"], "late": []}
 
 
 def _read_name(cast):
@@ -78,7 +78,7 @@ def test_a_key_file_that_others_can_read_in_mid_run_closes_the_vault(cast, watch
     assert client.get("/healthz").json()["ready"]
     watched.chmod(0o644)
     try:
-        assert client.get("/healthz").json() == {"ready": False, "missing": ["vault"]}
+        assert client.get("/healthz").json() == {"ready": False, "missing": ["vault"], "late": []}
     finally:
         watched.chmod(0o600)
     assert client.get("/healthz").json()["ready"]
