@@ -14,7 +14,7 @@ test: $(VENV)/dev.stamp node_modules/.stamp
 	@$(MAKE) --no-print-directory lint unit
 	$(BIN)/pytest -m "browser or engines"
 
-# The quick part: no browser, no servers, under a minute.
+# The quick part: no browser, no servers.
 check: $(VENV)/dev.stamp node_modules/.stamp lint unit
 
 lint:

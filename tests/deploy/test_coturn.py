@@ -89,17 +89,17 @@ async def relay(box, given, protocol=asyncio.DatagramProtocol, **options):
     """
     port = box.ports["turns" if options.get("ssl") else "turn"]
     username, password = given
-    for last in (False, True):
-        try:
-            return await asyncio.wait_for(
-                turn.create_turn_endpoint(
-                    protocol, ("127.0.0.1", port), username=username, password=password, **options
-                ),
-                5,
-            )
-        except TimeoutError:
-            if last:
-                raise
+
+    async def asked():
+        endpoint = turn.create_turn_endpoint(
+            protocol, ("127.0.0.1", port), username=username, password=password, **options
+        )
+        return await asyncio.wait_for(endpoint, 5)
+
+    try:
+        return await asked()
+    except TimeoutError:
+        return await asked()
 
 
 async def ended(transport) -> None:
