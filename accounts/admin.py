@@ -24,7 +24,7 @@ class ClinicAdmin(RoleAdmin):
     view_roles = PRIVACY_OFFICER
     change_roles = OPERATOR
     clinic_lookup = "id"
-    list_display = ("name", "phone", "offers_voice_consent")
+    list_display = ("name", "phone", "offers_voice_consent", "relay_only")
 
     def save_model(self, request: HttpRequest, obj: Clinic, form: Any, change: bool) -> None:
         with transaction.atomic():

@@ -4,12 +4,15 @@ import time
 import uuid
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
 from django_cryptography.fields import encrypt
 from django_otp.models import Device
 
+from accounts import phone
 from accounts.totp import matching_step
 
 #: NIST SP 800-63B-4, 3.2.2: after this many wrong codes in a row an operator has to help
@@ -21,15 +24,28 @@ class Clinic(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=80, unique=True)
-    phone = models.CharField("phone number patients may call", max_length=32, blank=True)
+    phone = models.CharField("phone number patients may call", max_length=32, blank=True, validators=[phone.check])
     offers_voice_consent = models.BooleanField(
         "offer to record spoken consent",
         default=True,
         help_text="Patients may say their consent aloud. They can always go on without a recording.",
     )
+    relay_only = models.BooleanField(
+        "calls only over the clinic's relay",
+        default=False,
+        help_text="Neither side of a call learns the other's network address. Needs a TURN server.",
+    )
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        if self.relay_only and not settings.TURN_URLS:
+            raise ValidationError({"relay_only": "No relay is set up (TELEHEALTH_TURN_URLS): no call could open."})
+
+    @property
+    def phone_link(self) -> str:
+        return phone.link(self.phone)
 
 
 class UserManager(BaseUserManager["User"]):

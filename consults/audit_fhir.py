@@ -121,6 +121,7 @@ KIND_OF = {
     "consult.waiting": UPDATE,
     "consult.admit": UPDATE,
     "consult.connect": ACTIVITY,
+    "consult.phone": UPDATE,
     "consult.end": UPDATE,
     "consult.note": CREATE,
     "consult.note.read": READ,

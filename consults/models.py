@@ -27,6 +27,10 @@ class Consult(models.Model):
     ended_at = models.DateTimeField(null=True)
     #: bumped at admission and at every withdrawal, so frames of an older negotiation are told apart
     negotiation = models.PositiveIntegerField(default=0)
+    #: no address of one side reaches the other: also where the clinic does not ask for it
+    relay_only = models.BooleanField(default=False)
+    #: when a page first told its person to go on by telephone
+    phoned_at = models.DateTimeField(null=True)
     #: which worker process monitors this consult, and until when that holds unless renewed
     worker = models.CharField(max_length=64, blank=True)
     worker_until = models.DateTimeField(null=True)
@@ -40,6 +44,10 @@ class Consult(models.Model):
     @property
     def is_over(self) -> bool:
         return self.ended_at is not None
+
+    @property
+    def is_relayed(self) -> bool:
+        return self.relay_only or self.clinic.relay_only
 
     @property
     def is_live(self) -> bool:

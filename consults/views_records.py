@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
@@ -60,6 +61,7 @@ def patient(request: HttpRequest, patient_id: UUID) -> HttpResponse:
         "may_reveal": reading.may_read(person(request), record),
         "emergency": concerns.standing(person(request), record),
         "confirmed": sessions.confirmed_recently(request.session),
+        "relay_offered": bool(settings.TURN_URLS) and not person(request).clinic.relay_only,
     }
     return render(request, "consults/patient.html", context)
 
@@ -169,7 +171,7 @@ def start(request: HttpRequest) -> HttpResponse:
     except ValueError:
         raise Http404 from None
     try:
-        consult = visit.start(person(request), record, sessions.actor(request))
+        consult = visit.start(person(request), record, sessions.actor(request), relay_only="relay_only" in request.POST)
     except visit.NotNow as error:
         messages.error(request, str(error))
         return redirect("patient", record.id)

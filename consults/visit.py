@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -113,11 +114,15 @@ def waiting(clinician: User) -> QuerySet[Participant]:
 
 
 @transaction.atomic
-def start(clinician: User, patient: Patient, by: Actor) -> Consult:
+def start(clinician: User, patient: Patient, by: Actor, *, relay_only: bool = False) -> Consult:
     if patient.shredded_at:
         raise NotNow("This record was erased. If she is your patient again, add her anew.")
     now = timezone.now()
-    consult = Consult.objects.create(clinic=clinician.clinic, clinician=clinician, patient=patient, created_at=now)
+    if relay_only and not settings.TURN_URLS:
+        raise NotNow("This clinic has no relay of its own, so a call over it could not open. Ask your operator.")
+    consult = Consult.objects.create(
+        clinic=clinician.clinic, clinician=clinician, patient=patient, created_at=now, relay_only=relay_only
+    )
     Participant.objects.create(consult=consult, role=Participant.Role.CLINICIAN, joined_at=now)
     audit.record("consult.create", by, patient=patient.id, consult=consult.id)
     return consult
@@ -210,6 +215,17 @@ def end(consult: Consult, by: Actor, *, reason: str = "") -> Consult:
         audit.record("consult.end", by, patient=consult.patient_id, consult=consult.id, reason=reason)
     hints.consult_changed(consult)
     return consult
+
+
+@transaction.atomic
+def phoned(consult_id: UUID, by: Actor) -> None:
+    """A page tells its person to go on by telephone; the first time counts."""
+    consult = Consult.objects.select_for_update().get(pk=consult_id)
+    if consult.phoned_at is None and consult.is_live:
+        consult.phoned_at = timezone.now()
+        consult.save(update_fields=["phoned_at"])
+        audit.record("consult.phone", by, patient=consult.patient_id, consult=consult.id)
+        hints.consult_changed(consult)
 
 
 @transaction.atomic

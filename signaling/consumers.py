@@ -6,6 +6,7 @@ import time
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import DatabaseError
 
 from consults.hints import consult_group
@@ -41,6 +42,7 @@ class VisitConsumer(Watched):
     peer = ""
     peer_id = ""
     sent_state: dict[str, Any] | None = None
+    issued = 0.0
     closing = False
 
     @property
@@ -51,6 +53,10 @@ class VisitConsumer(Watched):
     def consult_id(self) -> UUID:
         consult_id: UUID = self.scope["url_route"]["kwargs"]["consult_id"]
         return consult_id
+
+    @property
+    def relay_only(self) -> bool:
+        return self.view is not None and self.view.consult.is_relayed
 
     async def connect(self) -> None:
         self.visitor = await entry.visitor_async(self.scope, self.consult_id, self.role)
@@ -114,6 +120,8 @@ class VisitConsumer(Watched):
                     await self.to_peer(frame)
             case protocol.VoiceStop():
                 await self.to_worker({"kind": "voice_stop", "leg": "voice"})
+            case protocol.Phone():
+                await self.phone()
             case protocol.Ping():
                 await self.send_frame({"kind": "pong"})
 
@@ -130,9 +138,9 @@ class VisitConsumer(Watched):
         if frame.leg != "call" and not self.offers.take(time.monotonic()):
             await self.fault("too_often", "The connection is tried too often. Wait a moment.")
             return
-        cleaned = protocol.Description(
-            frame.leg, frame.negotiation, frame.type, sdp.without_bad_candidates(frame.sdp, frame.leg)
-        )
+        relay_only = self.relay_only and frame.leg == "call"
+        text = sdp.without_bad_candidates(frame.sdp, frame.leg, relay_only=relay_only)
+        cleaned = protocol.Description(frame.leg, frame.negotiation, frame.type, text)
         self.candidates = 0
         await self.forward(cleaned)
 
@@ -140,8 +148,19 @@ class VisitConsumer(Watched):
         self.candidates += 1
         if self.candidates > protocol.MAX_CANDIDATES:
             await self.fault("too_many", "Too many network addresses were offered.")
-        elif await self.leg_open(frame) and sdp.candidate_allowed(frame.candidate, frame.leg):
+        elif await self.leg_open(frame) and sdp.candidate_allowed(
+            frame.candidate, frame.leg, relay_only=self.relay_only and frame.leg == "call"
+        ):
+            if self.relay_only and frame.leg == "call":
+                frame.candidate = sdp.without_related(frame.candidate)
             await self.forward(frame)
+
+    async def phone(self) -> None:
+        if self.visitor and self.view and self.view.gate_open and self.view.consult.phoned_at is None:
+            try:
+                await presence.phoned_async(self.consult_id, self.visitor.actor)
+            except DatabaseError:  # the page says it again when it is back
+                logger.exception("that a visit goes on by telephone could not be written down")
 
     async def leg_open(self, frame: protocol.Description | protocol.Candidate) -> bool:
         """Whether this leg may be negotiated now; answers with a fault when not."""
@@ -252,9 +271,13 @@ class VisitConsumer(Watched):
             "clinician_here": view.clinician_here,
             "patient_here": view.patient_here,
             "place": view.place,
+            "phoned": view.consult.phoned_at is not None,
+            "relay_only": view.consult.is_relayed,
         }
-        if state != self.sent_state:
-            self.sent_state = state
+        # Credentials die within the hour; a long call gets new ones while the old still work.
+        stale = time.monotonic() - self.issued > settings.TURN_SECONDS / 2
+        if state != self.sent_state or stale:
+            self.sent_state, self.issued = state, time.monotonic()
             # A clinician may gather before she admits; a waiting patient gets no credentials.
             early = self.role == Participant.Role.CLINICIAN and not view.consult.is_over
             servers = ice.servers(str(own.id)) if gate or early else []

@@ -47,6 +47,7 @@ def tab_of(participant: Participant | None) -> str:
     return participant.connection.partition(".")[0] if participant else ""
 
 
+phoned_async = database_sync_to_async(visit.phoned)
 arrive_async = database_sync_to_async(arrive)
 leave_async = database_sync_to_async(leave)
 seen_async = database_sync_to_async(seen)

@@ -50,11 +50,15 @@ class VoiceStop(Frame, tag="voice_stop"):
     pass
 
 
+class Phone(Frame, tag="phone"):
+    """The page tells its person to go on by telephone."""
+
+
 class Ping(Frame, tag="ping"):
     pass
 
 
-Received = Hello | Description | Candidate | Media | VoiceStop | Ping
+Received = Hello | Description | Candidate | Media | VoiceStop | Phone | Ping
 
 
 class Quality(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_field="kind", tag="quality"):

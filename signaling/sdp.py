@@ -10,8 +10,15 @@ _PROFILES = {"UDP/TLS/RTP/SAVPF", "UDP/DTLS/SCTP"}
 _HASHES = {"sha-256", "sha-384", "sha-512"}
 _MEDIA_OF_LEG = {"call": {"audio", "video"}, "monitor": {"application"}, "voice": {"audio"}}
 _CANDIDATE = re.compile(
-    r"candidate:\S{1,32} [12] (?:udp|tcp) \d{1,10} (\S{1,255}) (\d{1,5}) typ (?:host|srflx|prflx|relay)(?: .*)?",
+    r"candidate:\S{1,32} [12] (?:udp|tcp) \d{1,10} (\S{1,255}) (\d{1,5}) typ (host|srflx|prflx|relay)(?: .*)?",
     re.I,
+)
+_RELATED = re.compile(r" raddr \S+ rport \S+", re.I)
+#: lines that name an address outside the candidates -> the same, naming none (RFC 8839, 4.2: ICE does not need them)
+_ADDRESSES = (
+    (re.compile(r"c=IN IP[46] \S+"), "c=IN IP4 0.0.0.0"),
+    (re.compile(r"(o=\S+ \S+ \S+ IN) IP[46] \S+"), r"\1 IP4 0.0.0.0"),
+    (re.compile(r"a=rtcp:\d+.*", re.I), "a=rtcp:9 IN IP4 0.0.0.0"),
 )
 
 _THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
@@ -41,24 +48,47 @@ def check_description(sdp: str, leg: str) -> None:
         raise BadDescription("fingerprint")
 
 
-def without_bad_candidates(sdp: str, leg: str) -> str:
-    """The description without the candidates that may not be passed on: bad ones, and those beyond the limit."""
+def without_bad_candidates(sdp: str, leg: str, *, relay_only: bool = False) -> str:
+    """The description without the candidates that may not be passed on: bad ones, and those beyond the limit.
+
+    With `relay_only` no other line tells an address of the side that wrote it either.
+    """
     kept, left = [], MAX_CANDIDATES
     for line in sdp.split("\r\n"):
         if line.startswith("a=candidate:"):
-            if left == 0 or not candidate_allowed(line[2:], leg):
+            if left == 0 or not candidate_allowed(line[2:], leg, relay_only=relay_only):
                 continue
             left -= 1
+        if relay_only:
+            if line.lower().startswith("a=remote-candidates"):
+                continue
+            line = _without_address(line)
         kept.append(line)
     return "\r\n".join(kept)
 
 
-def candidate_allowed(candidate: str, leg: str) -> bool:
+def _without_address(line: str) -> str:
+    if line.startswith("a=candidate:"):
+        return without_related(line)
+    for pattern, instead in _ADDRESSES:
+        if pattern.fullmatch(line):
+            return pattern.sub(instead, line)
+    return line
+
+
+def without_related(candidate: str) -> str:
+    """A relayed candidate without the address it was asked for from (RFC 8839, 5.1: such agents write 0.0.0.0, 9)."""
+    return _RELATED.sub(" raddr 0.0.0.0 rport 9", candidate)
+
+
+def candidate_allowed(candidate: str, leg: str, *, relay_only: bool = False) -> bool:
     """Whether a candidate names an address that a peer may be sent to. Empty means "no more candidates"."""
     if not candidate:
         return True
     match = _CANDIDATE.fullmatch(candidate)
     if not match or not 0 < int(match.group(2)) < 2**16:
+        return False
+    if relay_only and match.group(3).lower() != "relay":
         return False
     return address_allowed(match.group(1), host_names=leg == "call")
 

@@ -14,6 +14,8 @@ NEEDED = {
     "nginx": "nginx-light",
     "initdb": "postgresql",
     "pdftoppm": "poppler-utils",
+    "ip": "iproute2",
+    "nft": "nftables",
 }
 
 

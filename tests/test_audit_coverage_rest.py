@@ -39,6 +39,7 @@ FRAMES = {
     "candidate": "",
     "media": "",
     "voice_stop": "",  # what is recorded until then writes consent.voice (tests/signaling/test_worker.py)
+    "phone": "consult.phone",
     "ping": "",
 }
 MONITOR = {"quality": "", "heartbeat": ""}
@@ -49,6 +50,7 @@ SENT = {
     "candidate": {"kind": "candidate", "leg": "call", "negotiation": 1, "candidate": CANDIDATE, "mid": "0"},
     "media": {"kind": "media", "camera": True, "microphone": True, "screen": False},
     "voice_stop": {"kind": "voice_stop"},
+    "phone": {"kind": "phone"},
     "ping": {"kind": "ping"},
 }
 

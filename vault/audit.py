@@ -45,6 +45,7 @@ ACTIONS = {
     "consult.waiting": "began to wait",
     "consult.admit": "admitted the patient",
     "consult.connect": "connected to the visit",
+    "consult.phone": "was told to go on by telephone",
     "consult.end": "ended the consult",
     "consult.note": "wrote a note",
     "consult.note.read": "read a note",

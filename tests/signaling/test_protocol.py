@@ -18,6 +18,7 @@ GOOD = [
     {"kind": "candidate", "leg": "call", "negotiation": 1, "candidate": "c" * 512, "mid": "m" * 16},
     {"kind": "media", "camera": True, "microphone": False, "screen": False},
     {"kind": "voice_stop"},
+    {"kind": "phone"},
     {"kind": "ping"},
 ]
 

@@ -169,3 +169,29 @@ def test_a_description_carries_no_more_candidates_than_may_be_sent_singly():
     many = "|".join(f"a={_candidate('10.0.0.7', port=1000 + n)}" for n in range(300))
     kept = without_bad_candidates(description("application", more=many), "monitor")
     assert kept.count("a=candidate:") == MAX_CANDIDATES
+
+
+HOST = "candidate:1 1 udp 2122260223 10.0.0.7 50000 typ host generation 0"
+SRFLX = "candidate:2 1 udp 1686052607 198.51.100.9 50001 typ srflx raddr 10.0.0.7 rport 50000"
+PRFLX = "candidate:3 1 udp 1686052607 198.51.100.9 50002 typ prflx raddr 10.0.0.7 rport 50000"
+RELAY = "candidate:4 1 udp 41885695 203.0.113.5 61000 typ relay raddr 198.51.100.9 rport 50001 generation 0"
+
+
+def test_over_the_relay_only_relayed_candidates_pass():
+    assert [c for c in (HOST, SRFLX, PRFLX, RELAY, "") if candidate_allowed(c, "call", relay_only=True)] == [RELAY, ""]
+    assert all(candidate_allowed(c, "call") for c in (HOST, SRFLX, PRFLX, RELAY, ""))
+
+
+def test_over_the_relay_no_line_tells_where_somebody_is():
+    own = ("10.0.0.7", "198.51.100.9", "fd00::7", "50000", "50001")
+    lines = ["c=IN IP4 198.51.100.9", "a=rtcp:50001 IN IP4 198.51.100.9", "a=rtcp-mux"]
+    lines += [f"a={c}" for c in (HOST, SRFLX, PRFLX, RELAY)] + ["a=remote-candidates:1 10.0.0.7 50000"]
+    sdp = description("audio", "video", more="|".join(lines)).replace(
+        "o=- 1 1 IN IP4 0.0.0.0", "o=- 1 1 IN IP6 fd00::7"
+    )
+    cleaned = without_bad_candidates(sdp, "call", relay_only=True)
+    assert not [a for a in own if a in cleaned]
+    assert "203.0.113.5 61000 typ relay raddr 0.0.0.0 rport 9 generation 0" in cleaned
+    assert "a=rtcp-mux\r\n" in cleaned
+    assert "o=- 1 1 IN IP4 0.0.0.0\r\n" in cleaned
+    check_description(cleaned, "call")

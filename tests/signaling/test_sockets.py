@@ -11,6 +11,7 @@ from django.contrib.sessions.models import Session
 from accounts.models import User
 from consults import consent, invitations, visit
 from consults.models import Consult, Participant
+from signaling import watched
 from tests.cast import BY
 from tests.signaling.sockets import description, offer
 from vault.models import AuditEntry
@@ -394,3 +395,57 @@ async def test_ten_thousand_odd_messages_disturb_nobody_else(sockets, caplog):
     assert "Traceback" not in caplog.text
     consult = await _do(Consult.objects.get, pk=noisy.consult.pk)
     assert not consult.is_over
+
+
+# -- over the relay alone, and by telephone ----------------------------------------------------------------
+
+HOST = "candidate:1 1 udp 2122260223 10.0.0.7 50000 typ host"
+RELAY = "candidate:4 1 udp 41885695 203.0.113.5 61000 typ relay raddr 10.0.0.7 rport 50001"
+
+
+@pytest.mark.parametrize("whose", ["clinic", "consult"])
+async def test_over_the_relay_alone_no_own_address_passes(sockets, whose):
+    now = await sockets.visit("admitted")
+    thing = await _do(lambda: now.fresh().consult.clinic if whose == "clinic" else now.fresh().consult)
+    thing.relay_only = True
+    await _do(thing.save)
+    clinician, patient = await sockets.in_call(now)
+    for one, other in ((clinician, patient), (patient, clinician)):
+        await one.send(offer(sdp=description("audio", "video", more=f"c=IN IP4 10.0.0.7|a={HOST}|a={RELAY}")))
+        for text in (HOST, RELAY):
+            await one.send({"kind": "candidate", "leg": "call", "negotiation": 1, "candidate": text, "mid": "0"})
+        got = [await other.until("description"), await other.until("candidate")]
+        assert "10.0.0.7" not in str(got)
+        assert "203.0.113.5 61000 typ relay" in got[0]["sdp"]
+        assert got[1]["candidate"].startswith("candidate:4 ")
+        assert await other.nothing_but_states()
+
+
+async def test_credentials_of_the_relay_are_renewed_while_a_call_lasts(sockets, monkeypatch, settings):
+    settings.TURN_URLS, settings.TURN_SECRET, settings.TURN_SECONDS = ["turns:turn.example:5349"], "s" * 32, 3
+    monkeypatch.setattr(watched, "LOOK_EVERY", 0.3)
+    clinician, patient = await sockets.in_call(await sockets.visit("admitted"))
+    for socket in (clinician, patient):
+        first = (await socket.until("state"))["ice"][0]
+        second = (await socket.until("state"))["ice"][0]
+        assert 0 < int(second["username"].split(":")[0]) - int(first["username"].split(":")[0]) <= 3
+        assert second["credential"] != first["credential"]
+
+
+async def test_a_visit_that_goes_on_by_telephone_is_written_down_once(sockets):
+    clinician, patient = await sockets.in_call(await sockets.visit("admitted"))
+    await patient.send({"kind": "phone"})
+    assert (await clinician.until("state", phoned=True))["gate"]
+    await clinician.send({"kind": "phone"})
+    await patient.send({"kind": "phone"})
+    assert await clinician.nothing_but_states()
+    rows = await _do(lambda: list(AuditEntry.objects.filter(action="consult.phone").values_list("role", flat=True)))
+    assert rows == ["patient"]
+
+
+async def test_before_admission_nobody_is_sent_to_the_telephone(sockets):
+    now = await sockets.visit("waiting")
+    patient = await (await sockets.patient(now)).hello()
+    await patient.send({"kind": "phone"})
+    assert await patient.nothing_but_states()
+    assert await _do(lambda: now.fresh().consult.phoned_at) is None

@@ -1,6 +1,7 @@
 // The bar under the call: microphone, camera, screen, devices, panel.
 
-import { all, dialogOpens, find, hear, say } from "./dom.js";
+import { all, dialogOpens, find, say } from "./dom.js";
+import { retake } from "./retake.js";
 
 /** @typedef {import("./devices.js").Devices} Devices */
 /** @typedef {import("./ownmedia.js").OwnMedia} OwnMedia */
@@ -26,7 +27,7 @@ export function bindBar(media, devices) {
   bindToggle("camera", () => devices.cameraOn, (on) => devices.setCamera(on), { media, tell });
   bindShare(media, tell);
   bindDialog();
-  hear(devices, "trouble", tell);
+  retake(devices, tell);
   bindPanel();
 }
 

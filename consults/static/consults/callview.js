@@ -6,9 +6,10 @@ import { fact, find, hear, say } from "./dom.js";
 /**
  * The state frame of signaling/PROTOCOL.md.
  * @typedef {{stage: string, gate: boolean, negotiation: number, peer: string, clinician_here: boolean,
- *   patient_here: boolean, place: number}} State
+ *   patient_here: boolean, place: number, phoned: boolean}} State
  * @typedef {import("../signaling/call.js").Call} Call
  * @typedef {import("../signaling/wire.js").Wire} Wire
+ * @typedef {import("../signaling/uplink.js").Uplink} Uplink
  * @typedef {import("./ownmedia.js").OwnMedia} OwnMedia
  */
 
@@ -25,6 +26,11 @@ const CONNECTION = {
 const QUALITY = { good: "good quality", fair: "fair quality", poor: "poor quality" };
 const PRIVATE = "Encrypted from browser to browser";
 const RELAYED = "Encrypted from browser to browser, over the clinic's relay, which cannot look inside";
+/** @type {Record<string, string>} */
+const LADDER = {
+  low: "Your picture is sent smaller: the connection is weak",
+  audio: "Sound only: the connection is too weak for your picture",
+};
 /** at most this part of a picture is cut off so that it fills the page */
 const MAY_CUT = 0.4;
 
@@ -34,10 +40,12 @@ export class CallView {
    * @param {Wire} wire
    * @param {Call} call
    * @param {OwnMedia} media
+   * @param {Uplink} uplink
    */
-  constructor(role, wire, call, media) {
+  constructor(role, wire, call, media, uplink) {
     this.role = role;
     this.media = media;
+    this.uplink = uplink;
     this.root = find("[data-call]", HTMLElement);
     this.other = fact(this.root, "other");
     this.remote = find("video[data-remote]", HTMLVideoElement);
@@ -96,6 +104,7 @@ export class CallView {
       if (frame.from !== this.role) this.theirs = frame;
       this.#show();
     });
+    hear(this.uplink, "step", () => this.#show());
     this.media.addEventListener("change", () => this.#showSelf());
     this.hearButton.addEventListener("click", () => this.#play());
     this.remote.addEventListener("resize", () => this.#fit());
@@ -124,11 +133,25 @@ export class CallView {
     say(find("[data-connection-word]", HTMLElement, this.root), CONNECTION[this.connection] ?? "");
     find("[data-privacy]", HTMLElement, this.root).hidden = !connected;
     if (!connected) say(find("[data-quality-word]", HTMLElement, this.root), "");
+    this.#showStep();
     const message = this.#message();
     find("[data-call-message]", HTMLElement, this.root).hidden = message === "";
     if (message) say(find("[data-call-message-text]", HTMLElement, this.root), message);
     find("[data-remote-muted]", HTMLElement, this.root).hidden = !connected || this.theirs.microphone;
     this.#fit();
+  }
+
+  /** The step of the ladder in words, and what to do on the lowest. */
+  #showStep() {
+    const { step } = this.uplink;
+    this.root.dataset.step = step;
+    const word = LADDER[step] ?? "";
+    const line = find("[data-ladder]", HTMLElement, this.root);
+    line.hidden = word === "";
+    if (word) say(find("[data-ladder-word]", HTMLElement, line), word);
+    const clinician = this.role === "clinician";
+    const told = step === "phone" || (clinician && this.state?.phoned === true && this.connection !== "connected");
+    find("[data-phone]", HTMLElement, this.root).hidden = !told || this.connection === "closed";
   }
 
   /** What stands in place of the picture, or "" when there is one. */

@@ -23,7 +23,7 @@ const TROUBLE = {
 /** Why a device could not be opened: `message` is for the person. */
 export class DeviceTrouble extends Error {}
 
-/** Events: "change" when tracks came or went, "trouble" (detail: sentence) when a device stopped by itself. */
+/** Events: "change" when tracks came or went; retake.js opens anew what stopped by itself. */
 export class Devices extends EventTarget {
   constructor() {
     super();
@@ -110,6 +110,18 @@ export class Devices extends EventTarget {
     this.#changed();
   }
 
+  /**
+   * Open anew what was taken away: the person's choice, and whether she is muted, stay as they are. Throws DeviceTrouble.
+   * @param {"camera" | "microphone"} kind
+   */
+  async retake(kind) {
+    const [track] = await capture(this.#wanted(kind === "camera", kind === "microphone"));
+    if (!track) return;
+    this.#drop(kind);
+    this.#take(track);
+    this.#changed();
+  }
+
   /** @param {boolean} on */
   async setMicrophone(on) {
     if (on && !this.microphone) await this.pick("microphone", this.choice.microphoneId);
@@ -165,7 +177,6 @@ export class Devices extends EventTarget {
       if (this[kind] !== track) return;
       this[kind] = null;
       this.#changed();
-      this.dispatchEvent(new CustomEvent("trouble", { detail: `Your ${kind} stopped. Choose another one under “Devices”.` }));
     });
   }
 

@@ -2,6 +2,7 @@
 
 /** @typedef {import("../signaling/call.js").Call} Call */
 /** @typedef {import("../signaling/wire.js").Wire} Wire */
+/** @typedef {import("../signaling/uplink.js").Uplink} Uplink */
 /** @typedef {import("./devices.js").Devices} Devices */
 
 /** Events: "change" when something went on or off. */
@@ -10,12 +11,14 @@ export class OwnMedia extends EventTarget {
    * @param {Wire} wire
    * @param {Call} call
    * @param {Devices} devices
+   * @param {Uplink} uplink
    */
-  constructor(wire, call, devices) {
+  constructor(wire, call, devices, uplink) {
     super();
     this.wire = wire;
     this.call = call;
     this.devices = devices;
+    this.uplink = uplink;
     /** @type {MediaStreamTrack | null} */
     this.screen = null;
     this.gate = false;
@@ -26,6 +29,7 @@ export class OwnMedia extends EventTarget {
     this.sharpened = null;
     devices.addEventListener("change", () => this.#apply());
     call.addEventListener("quality", (event) => this.#sharpen(/** @type {CustomEvent} */ (event).detail.word));
+    uplink.addEventListener("step", () => this.tell());
     this.#apply();
   }
 
@@ -76,9 +80,9 @@ export class OwnMedia extends EventTarget {
     if (!this.gate) return;
     this.wire.send({
       kind: "media",
-      camera: this.devices.cameraOn,
+      camera: this.devices.cameraOn && !this.uplink.resting,
       microphone: this.devices.microphoneOn,
-      screen: this.screen !== null,
+      screen: this.screen !== null && !this.uplink.resting,
     });
   }
 

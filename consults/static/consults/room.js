@@ -2,6 +2,7 @@
 
 import { Call } from "../signaling/call.js";
 import { Monitor } from "../signaling/monitor.js";
+import { Uplink } from "../signaling/uplink.js";
 import { Wire } from "../signaling/wire.js";
 import { bindBar } from "./callbar.js";
 import { CallView } from "./callview.js";
@@ -31,8 +32,9 @@ const devices = new Devices();
 const wire = new Wire(fact(page, "socket"));
 const call = new Call(wire, "clinician");
 const monitor = new Monitor(wire, call);
-const media = new OwnMedia(wire, call, devices);
-const view = new CallView("clinician", wire, call, media);
+const uplink = new Uplink(wire, call);
+const media = new OwnMedia(wire, call, devices, uplink);
+const view = new CallView("clinician", wire, call, media, uplink);
 
 let live = "live" in page.dataset;
 let inCall = document.body.dataset.mode === "call";

@@ -2,6 +2,7 @@
 
 import { Call } from "../signaling/call.js";
 import { Monitor } from "../signaling/monitor.js";
+import { Uplink } from "../signaling/uplink.js";
 import { Wire } from "../signaling/wire.js";
 import { bindBar } from "./callbar.js";
 import { CallView } from "./callview.js";
@@ -27,8 +28,9 @@ const wire = new Wire(fact(page, "socket"));
 // Made now, so that nothing has to be prepared at the moment of admission.
 const call = new Call(wire, "patient");
 const monitor = new Monitor(wire, call);
-const media = new OwnMedia(wire, call, devices);
-const view = new CallView("patient", wire, call, media);
+const uplink = new Uplink(wire, call);
+const media = new OwnMedia(wire, call, devices, uplink);
+const view = new CallView("patient", wire, call, media, uplink);
 
 let stage = fact(document.body, "stage");
 let over = false;

@@ -11,8 +11,12 @@ import { measure } from "./quality.js";
 /** @typedef {"waiting" | "connecting" | "connected" | "interrupted" | "failed" | "closed"} CallState */
 
 const MEASURE_EVERY = 2000;
-const RESTART_AFTER = 2000;
-const UNANSWERED_AFTER = 4000;
+const LOOK_EVERY = 200;
+/** without a packet for this long the path is taken for broken; the polite side is the first to look for another */
+const STARVED_AFTER = { polite: 600, impolite: 2500 };
+/** an offer is said again after this, and after twice that each time */
+const UNANSWERED_AFTER = 800;
+const UNANSWERED_AT_MOST = 6400;
 /** what was gathered longer ago may no longer be where this device is */
 const GATHERED_FOR = 10 * 60_000;
 
@@ -33,6 +37,12 @@ export class Call extends EventTarget {
     this.own = { audio: null, video: null };
     this.closed = false;
     this.offeredAt = 0;
+    this.patience = UNANSWERED_AFTER;
+    this.relayOnly = false;
+    this.relayed = false;
+    /** when a packet came last, and since when another path is looked for (0: it is not) */
+    this.packetAt = 0;
+    this.seekingSince = 0;
     /** @type {Promise<void>} */
     this.queue = Promise.resolve();
     /** @type {import("./quality.js").Totals | null} */
@@ -52,6 +62,10 @@ export class Call extends EventTarget {
     };
     for (const kind of ["state", "description", "candidate"]) wire.addEventListener(kind, this.listener);
     this.meter = setInterval(() => this.measure(), MEASURE_EVERY);
+    this.looker = setInterval(() => this.look(), LOOK_EVERY);
+    this.network = () => this.seek();
+    addEventListener("online", this.network);
+    wire.addEventListener("up", this.network);
     if (wire.state) this.enqueue(() => this.heard(/** @type {any} */ (wire.state)));
   }
 
@@ -68,10 +82,17 @@ export class Call extends EventTarget {
 
   /** @param {RTCIceServer[]} servers */
   fresh(servers) {
-    const pc = new RTCPeerConnection({ iceServers: servers, bundlePolicy: "max-bundle", rtcpMuxPolicy: "require" });
+    const pc = new RTCPeerConnection({
+      iceServers: servers,
+      iceTransportPolicy: this.relayOnly ? "relay" : "all",
+      bundlePolicy: "max-bundle",
+      rtcpMuxPolicy: "require",
+    });
     this.makingOffer = false;
     this.ignoring = false;
     this.totals = null;
+    this.packetAt = 0;
+    this.seekingSince = 0;
     this.remote = new MediaStream();
     if (!this.polite) this.addSenders(pc);
     pc.ontrack = ({ track }) => {
@@ -112,6 +133,7 @@ export class Call extends EventTarget {
     const ready = this.negotiation < 0 && this.preparedAt > 0 && this.pc.signalingState === "have-local-offer";
     const fresh = performance.now() - this.preparedAt < GATHERED_FOR;
     if (frame.kind !== "state" || !frame.gate || !frame.peer || !ready || !fresh) return;
+    if (frame.relay_only !== this.relayOnly) return;
     this.negotiation = frame.negotiation;
     this.peer = frame.peer;
     this.sendDescription();
@@ -159,6 +181,10 @@ export class Call extends EventTarget {
 
   /** @param {any} state */
   async gateChanged(state) {
+    const stricter = this.relayOnly !== state.relay_only;
+    this.relayOnly = state.relay_only;
+    if (stricter) this.restart(state.ice, -1, ""); // what was gathered until now may name this device's address
+    if (stricter && !state.gate) await this.prepare();
     if (!state.gate) {
       // Shut: withdrawn, or not yet open. What ran is closed at once; a connection that never ran is kept ready.
       if (this.negotiation >= 0) {
@@ -183,9 +209,12 @@ export class Call extends EventTarget {
         this.restart(state.ice, state.negotiation, state.peer);
       }
       if (state.peer && !this.polite) await this.offer();
-    } else if (state.peer && !this.peer) {
-      this.peer = state.peer;
-      if (!this.polite && !this.pc.remoteDescription) await this.offer();
+    } else {
+      this.renew(state.ice);
+      if (state.peer && !this.peer) {
+        this.peer = state.peer;
+        if (!this.polite && !this.pc.remoteDescription) await this.offer();
+      }
     }
     if (this.state === "waiting" && this.peer) this.become("connecting");
   }
@@ -205,6 +234,19 @@ export class Call extends EventTarget {
     this.become(peer ? "connecting" : "waiting");
   }
 
+  /**
+   * Fresh credentials for the relay, before the old ones die. A call that runs over it moves to them.
+   * @param {RTCIceServer[]} servers
+   */
+  renew(servers) {
+    const known = this.pc.getConfiguration().iceServers?.[0]?.username ?? "";
+    const next = servers[0]?.username ?? "";
+    if (!next || next === known) return;
+    this.servers = servers;
+    this.pc.setConfiguration({ ...this.pc.getConfiguration(), iceServers: servers });
+    if (this.polite && known && this.relayed) this.pc.restartIce();
+  }
+
   async offer() {
     if (this.pc.signalingState === "have-local-offer" && !this.pc.remoteDescription) {
       this.sendDescription(); // prepared before
@@ -214,6 +256,7 @@ export class Call extends EventTarget {
     this.makingOffer = true;
     try {
       await this.pc.setLocalDescription();
+      this.patience = UNANSWERED_AFTER;
       this.sendDescription();
     } finally {
       this.makingOffer = false;
@@ -235,6 +278,7 @@ export class Call extends EventTarget {
   async described(frame) {
     const collision = frame.type === "offer" && (this.makingOffer || this.pc.signalingState !== "stable");
     this.ignoring = !this.polite && collision;
+    if (this.ignoring && this.pc.signalingState === "have-local-offer") this.sendDescription(); // she may not have it
     if (this.ignoring || (frame.type === "answer" && this.pc.signalingState !== "have-local-offer")) return;
     await this.pc.setRemoteDescription({ type: frame.type, sdp: frame.sdp });
     if (frame.type === "offer") {
@@ -266,33 +310,70 @@ export class Call extends EventTarget {
 
   connectionChanged() {
     const { connectionState } = this.pc;
-    if (connectionState === "connected") this.become("connected");
-    else if (connectionState === "disconnected") this.interrupted();
-    else if (connectionState === "failed") {
+    if (connectionState === "connected") {
+      if (!this.starving()) this.become("connected");
+    } else if (connectionState === "disconnected") {
+      this.become("interrupted");
+      if (this.polite) this.seek();
+    } else if (connectionState === "failed") {
       this.become("failed");
+      this.seekingSince = performance.now();
       this.pc.restartIce();
     }
   }
 
-  /** A path that breaks often comes back by itself; when it does not soon, both sides look for another. */
-  interrupted() {
-    this.become("interrupted");
-    const pc = this.pc;
-    setTimeout(() => {
-      if (pc === this.pc && pc.connectionState === "disconnected") pc.restartIce();
-    }, RESTART_AFTER);
+  /** When a packet of sound or picture came last, on this page's clock; 0 when none has come yet. */
+  lastPacket() {
+    const sources = this.pc.getReceivers().flatMap((receiver) => receiver.getSynchronizationSources());
+    return Math.max(0, ...sources.map((source) => source.timestamp - performance.timeOrigin));
+  }
+
+  starving() {
+    return this.packetAt > 0 && performance.now() - this.packetAt > STARVED_AFTER.polite;
+  }
+
+  /** Browsers take five seconds to call a path broken. Whoever talks needs it sooner: what comes in says it. */
+  look() {
+    if (this.state === "waiting" || this.state === "closed") return;
+    this.sayAgain();
+    const last = this.lastPacket();
+    if (last > this.packetAt) {
+      this.packetAt = last;
+      this.seekingSince = 0;
+      if (this.pc.connectionState === "connected") this.become("connected");
+      return;
+    }
+    const patience = this.polite ? STARVED_AFTER.polite : STARVED_AFTER.impolite;
+    if (this.packetAt && !this.seekingSince && performance.now() - this.packetAt > patience) this.seek();
+  }
+
+  /** The path may be gone: is the clinic still there, and is there another way to the other side? */
+  seek() {
+    if (!this.peer || this.closed || !this.pc.remoteDescription) return;
+    const broken = this.pc.connectionState !== "connected" || this.starving();
+    if (!broken) return;
+    if (this.state === "connected") this.become("interrupted");
+    if (this.seekingSince && performance.now() - this.seekingSince < STARVED_AFTER.polite) return;
+    this.seekingSince = performance.now();
+    this.wire.probe();
+    this.pc.restartIce();
+  }
+
+  /** An offer or its answer may have been lost with a socket. By now the description has its candidates in it. */
+  sayAgain() {
+    const sent = this.negotiation >= 0 && this.pc.signalingState === "have-local-offer";
+    if (!sent || performance.now() - this.offeredAt < this.patience) return;
+    this.patience = Math.min(UNANSWERED_AT_MOST, this.patience * 2);
+    this.sendDescription();
   }
 
   async measure() {
-    // An offer or its answer may have been lost with a socket. By now the description has its candidates in it.
-    const unanswered = performance.now() - this.offeredAt > UNANSWERED_AFTER;
-    const sent = this.negotiation >= 0 && this.pc.signalingState === "have-local-offer";
-    if (sent && unanswered) this.sendDescription();
     if (this.state !== "connected") return;
     const pc = this.pc;
     const { sample, totals } = await measure(pc, this.totals);
     if (pc !== this.pc) return;
     this.totals = totals;
+    this.relayed = sample?.relayed ?? this.relayed;
     if (sample) this.tell("quality", sample);
   }
 
@@ -300,6 +381,9 @@ export class Call extends EventTarget {
     if (this.closed) return;
     this.closed = true;
     clearInterval(this.meter);
+    clearInterval(this.looker);
+    removeEventListener("online", this.network);
+    this.wire.removeEventListener("up", this.network);
     for (const kind of ["state", "description", "candidate"]) this.wire.removeEventListener(kind, this.listener);
     this.pc.close();
     this.become("closed");

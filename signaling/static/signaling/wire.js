@@ -10,8 +10,12 @@
 const FINAL = new Set([4400, 4401, 4403, 4409, 4410]);
 const SIGNED_OUT = 4401;
 const TOO_FAST = 4429;
-const PING_EVERY = 10_000;
-const SILENT_FOR = 25_000;
+const PING_EVERY = 3000;
+const ANSWER_WITHIN = 4000;
+/** how long an answer may take when there is reason to believe that the path is gone */
+const PROBE_WITHIN = 700;
+/** a handshake that takes longer was sent into a network that is not there any more */
+const CONNECT_WITHIN = 3000;
 
 /** This page load's name: the server tells the other side, who starts afresh when it changes. */
 function newTab() {
@@ -34,25 +38,42 @@ export class Wire extends EventTarget {
     this.tries = 0;
     this.renewing = false;
     this.heard = 0;
+    /** when the oldest unanswered ping was sent; 0 when there is none */
+    this.asked = 0;
     /** @type {number | undefined} */
     this.timer = undefined;
+    /** @type {number | undefined} */
+    this.patience = undefined;
     this.wake = () => this.hurry();
-    addEventListener("online", this.wake);
-    document.addEventListener("visibilitychange", this.wake);
+    for (const [target, name] of this.#wakers()) target.addEventListener(name, this.wake);
     this.pinger = setInterval(() => this.ping(), PING_EVERY);
     this.connect();
+  }
+
+  /** What tells that the network or the page may have changed. @returns {[EventTarget, string][]} */
+  #wakers() {
+    const { connection } = /** @type {{connection?: EventTarget}} */ (navigator);
+    /** @type {[EventTarget, string][]} */
+    const page = [[window, "online"], [window, "pageshow"], [document, "visibilitychange"]];
+    return connection ? [...page, [connection, "change"]] : page;
   }
 
   connect() {
     if (this.closed) return;
     const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${this.path}`);
     this.socket = socket;
+    this.asked = 0;
+    clearTimeout(this.patience);
+    this.patience = setTimeout(() => {
+      if (!this.open) this.giveUp(socket);
+    }, CONNECT_WITHIN * Math.min(3, 1 + this.tries / 2));
     socket.onopen = () => {
       this.heard = Date.now();
       socket.send(JSON.stringify({ kind: "hello", protocol: 1, tab: this.tab }));
     };
     socket.onmessage = (event) => {
       this.heard = Date.now();
+      this.asked = 0;
       this.receive(JSON.parse(event.data));
     };
     socket.onclose = (event) => this.lost(socket, event.code);
@@ -96,23 +117,55 @@ export class Wire extends EventTarget {
     this.timer = setTimeout(() => this.connect(), wait);
   }
 
-  /** The network or the page is back: try now rather than when the wait is over. */
+  /** The network or the page is back: try now rather than when the wait is over, and doubt the socket there is. */
   hurry() {
-    if (this.closed || this.socket || document.visibilityState === "hidden") return;
+    if (this.closed || document.visibilityState === "hidden") return;
+    if (this.socket) {
+      this.probe();
+      return;
+    }
     clearTimeout(this.timer);
     this.connect();
   }
 
+  /** Ask for a sign of life that has to come at once. */
+  probe() {
+    const socket = this.socket;
+    if (this.closed) return;
+    if (!socket) {
+      this.hurry();
+      return;
+    }
+    if (!this.open) return;
+    const before = this.heard;
+    this.send({ kind: "ping" });
+    setTimeout(() => {
+      if (socket === this.socket && this.heard === before) this.giveUp(socket);
+    }, PROBE_WITHIN);
+  }
+
   ping() {
     if (!this.open || !this.socket) return;
-    if (Date.now() - this.heard > SILENT_FOR) {
-      // A dead path does not close a socket for minutes. Give it up, and go on with a new one.
-      const socket = this.socket;
-      this.lost(socket, 4000);
-      socket.close();
-    } else {
-      this.send({ kind: "ping" });
+    if (this.asked && Date.now() - this.asked > ANSWER_WITHIN) {
+      this.giveUp(this.socket);
+      return;
     }
+    this.asked ||= Date.now();
+    this.send({ kind: "ping" });
+  }
+
+  /**
+   * A dead path does not close a socket for minutes. Leave it, and go on with a new one.
+   * @param {WebSocket} socket
+   */
+  giveUp(socket) {
+    if (socket !== this.socket) return;
+    const atOnce = this.open;
+    this.lost(socket, 4000);
+    socket.close();
+    if (!atOnce || this.closed) return;
+    clearTimeout(this.timer);
+    this.connect();
   }
 
   /**
@@ -128,9 +181,9 @@ export class Wire extends EventTarget {
   stop() {
     this.closed = true;
     clearTimeout(this.timer);
+    clearTimeout(this.patience);
     clearInterval(this.pinger);
-    removeEventListener("online", this.wake);
-    document.removeEventListener("visibilitychange", this.wake);
+    for (const [target, name] of this.#wakers()) target.removeEventListener(name, this.wake);
   }
 
   close() {

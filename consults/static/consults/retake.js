@@ -1,0 +1,67 @@
+// A telephone call takes the microphone, a sleeping phone the camera. They are taken again by themselves, with words meanwhile.
+
+/** @typedef {import("./devices.js").Devices} Devices */
+
+/** a telephone call that is over gives the microphone back in this time, or it is asked for anew */
+const SETTLE_MS = 1000;
+const AGAIN_MS = [0, 1000, 3000, 8000];
+
+/** @type {Record<string, string>} */
+const GONE = {
+  microphone: "Something else uses your microphone, perhaps a telephone call. It comes back by itself when that is over.",
+  camera: "Your camera was interrupted. It comes back by itself.",
+};
+
+/**
+ * Keep what the person has switched on: a track that ended or stays muted is opened anew.
+ * @param {Devices} devices
+ * @param {(text: string) => void} tell
+ */
+export function retake(devices, tell) {
+  /** @type {Record<"camera" | "microphone", {busy: boolean, heard: MediaStreamTrack | null}>} */
+  const watched = { camera: { busy: false, heard: null }, microphone: { busy: false, heard: null } };
+  const kinds = /** @type {("camera" | "microphone")[]} */ (Object.keys(watched));
+
+  /** @param {"camera" | "microphone"} kind */
+  const lost = (kind) => devices.choice[kind] && (!devices[kind] || devices[kind].readyState === "ended" || devices[kind].muted);
+
+  /** @param {"camera" | "microphone"} kind */
+  const again = async (kind) => {
+    const mine = watched[kind];
+    if (mine.busy || !mine.heard) return;
+    mine.busy = true;
+    for (const wait of AGAIN_MS) {
+      await new Promise((done) => setTimeout(done, wait));
+      // A hidden page gets no device; it is asked for when the page is seen again.
+      if (!lost(kind) || document.visibilityState === "hidden") break;
+      await devices.retake(kind).catch(() => undefined);
+    }
+    mine.busy = false;
+    if (lost(kind) && document.visibilityState === "visible") tell(`Your ${kind} stopped. Choose another one under “Devices”.`);
+  };
+
+  const all = () => {
+    setTimeout(() => {
+      for (const kind of kinds) if (lost(kind)) void again(kind);
+    }, SETTLE_MS);
+  };
+
+  devices.addEventListener("change", () => {
+    for (const kind of kinds) {
+      const track = devices[kind];
+      if (!track || track === watched[kind].heard) continue;
+      watched[kind].heard = track;
+      track.addEventListener("mute", () => {
+        if (track === devices[kind] && devices.choice[kind]) tell(GONE[kind] ?? "");
+      });
+      track.addEventListener("unmute", all);
+      track.addEventListener("ended", () => {
+        if (devices.choice[kind]) tell(GONE[kind] ?? "");
+        void again(kind);
+      });
+    }
+  });
+  document.addEventListener("visibilitychange", all);
+  addEventListener("pageshow", all);
+  navigator.mediaDevices?.addEventListener("devicechange", all);
+}

@@ -1,0 +1,100 @@
+/** What this side sends, fitted to its path: looks every two seconds, takes a step of the ladder, sets the sender. No DOM. */
+
+import { next, top } from "./ladder.js";
+
+/** @typedef {import("./call.js").Call} Call */
+/** @typedef {import("./wire.js").Wire} Wire */
+/** @typedef {import("./ladder.js").Step} Step */
+
+const LOOK_EVERY = 2000;
+
+/** @type {Record<Step, {active: boolean, maxBitrate: number, scaleResolutionDownBy: number, maxFramerate: number}>} */
+const SENT = {
+  video: { active: true, maxBitrate: 2_500_000, scaleResolutionDownBy: 1, maxFramerate: 30 },
+  low: { active: true, maxBitrate: 150_000, scaleResolutionDownBy: 2, maxFramerate: 15 },
+  audio: { active: false, maxBitrate: 150_000, scaleResolutionDownBy: 2, maxFramerate: 15 },
+  phone: { active: false, maxBitrate: 150_000, scaleResolutionDownBy: 2, maxFramerate: 15 },
+};
+
+/** Event "step" {step} when it changed. */
+export class Uplink extends EventTarget {
+  /**
+   * @param {Wire} wire
+   * @param {Call} call
+   */
+  constructor(wire, call) {
+    super();
+    this.wire = wire;
+    this.call = call;
+    this.rung = top();
+    /** what was set last, and on which sender @type {{sender: RTCRtpSender | null, step: Step}} */
+    this.set = { sender: null, step: "video" };
+    this.told = false;
+    wire.addEventListener("up", () => {
+      this.told = false;
+    });
+    this.clock = setInterval(() => void this.look(), LOOK_EVERY);
+  }
+
+  get step() {
+    return this.rung.step;
+  }
+
+  /** Whether the picture rests, because sound needs what the path carries. */
+  get resting() {
+    return this.step === "audio" || this.step === "phone";
+  }
+
+  async look() {
+    const { call } = this;
+    if (call.state === "closed") {
+      clearInterval(this.clock);
+      return;
+    }
+    const { pc } = call;
+    const figures = await sent(pc);
+    if (pc !== call.pc) return;
+    const state = this.wire.state;
+    const here = Boolean(state?.gate && state.clinician_here && state.patient_here);
+    const before = this.rung.step;
+    const connected = call.state === "connected";
+    this.rung = next(this.rung, { at: performance.now() / 1000, due: here, connected, ...figures });
+    if (this.rung.step !== before) this.dispatchEvent(new CustomEvent("step", { detail: { step: this.rung.step } }));
+    if (this.rung.step === "phone" && !this.told) this.told = this.wire.send({ kind: "phone" });
+    await this.apply();
+  }
+
+  async apply() {
+    const sender = this.call.sender("video");
+    const { step } = this;
+    const untouched = this.set.sender !== sender && step === "video";
+    if (!sender || untouched || (this.set.sender === sender && this.set.step === step)) return;
+    const parameters = sender.getParameters();
+    if (!parameters.encodings.length) return;
+    const screen = sender.track?.contentHint === "detail";
+    // A screen that shows less is no use; one that moves less is.
+    const shape = screen ? { scaleResolutionDownBy: 1, maxFramerate: step === "video" ? 30 : 5 } : {};
+    for (const encoding of parameters.encodings) Object.assign(encoding, SENT[step], shape);
+    this.set = { sender, step };
+    await sender.setParameters(parameters).catch(() => {
+      this.set = { sender: null, step: "video" }; // it was renegotiated meanwhile: the next look sets it
+    });
+  }
+}
+
+/**
+ * How much of what this side sends is lost, as the other side reports it, and what the path is estimated to carry.
+ * @param {RTCPeerConnection} pc
+ */
+async function sent(pc) {
+  /** @type {{loss: number | null, kbit: number | null}} */
+  const figures = { loss: null, kbit: null };
+  (await pc.getStats()).forEach((entry) => {
+    if (entry.type === "remote-inbound-rtp" && typeof entry.fractionLost === "number") {
+      figures.loss = Math.max(figures.loss ?? 0, entry.fractionLost);
+    } else if (entry.type === "candidate-pair" && entry.nominated && entry.availableOutgoingBitrate) {
+      figures.kbit = entry.availableOutgoingBitrate / 1000;
+    }
+  });
+  return figures;
+}
