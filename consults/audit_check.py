@@ -48,7 +48,8 @@ def _found(progress: Callable[[int], None]) -> tuple[list[str], int]:
     try:
         key = audit_key.load_public()
         files = chain.from_iterable(audit_publish.seen_in(file, key) for file in audit_publish.own_files())
-        report = audit_verify.verify(key, [*files, *audit_publish.seen_by_witnesses(key)], progress=progress)
+        kept = [*files, *audit_publish.seen_by_witnesses(key), *audit_publish.asked_outside(key)[0]]
+        report = audit_verify.verify(key, kept, progress=progress)
     except (audit_key.NoKey, audit_publish.NotPublished) as error:
         return [str(error)], 0
     except (BadNote, OSError, ValueError, KeyError):

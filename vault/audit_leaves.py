@@ -3,12 +3,13 @@
 import datetime as dt
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
 
-from vault.core.entries import COLUMNS, leaf_bytes
+from vault.core.entries import COLUMNS, EPOCH, leaf_bytes
 from vault.models import AuditEntry
 
 #: PostgreSQL's binary COPY begins with these bytes and ends with a count of -1
@@ -39,10 +40,30 @@ def _leaves(condition: str, values: Sequence[int]) -> Iterator[bytes]:
 
 
 def _built(sql: str, values: Sequence[int]) -> Iterator[bytes]:
-    with connection.cursor() as cursor:
+    with connection.cursor() as cursor, _any_text():
         cursor.execute(sql, values)
-        for entry, at, action, outcome, clinic, *said, detail in cursor:
-            yield leaf_bytes([entry, _moment(at), action, outcome, _uuid(clinic), *said, json.loads(detail)])
+        for row in cursor:
+            yield _leaf(row)
+
+
+@contextmanager
+def _any_text() -> Iterator[None]:
+    """Text that is no UTF-8 is read as such, and is then no entry: not an error that ends the reading."""
+    opened = connection.connection
+    before, opened.text_factory = opened.text_factory, lambda data: data.decode(errors="surrogateescape")
+    try:
+        yield
+    finally:
+        opened.text_factory = before
+
+
+def _leaf(row: Sequence[Any]) -> bytes:
+    entry, at, action, outcome, clinic, *said, detail = row
+    try:
+        return leaf_bytes([entry, _moment(at), action, outcome, _uuid(clinic), *said, json.loads(detail)])
+    except (TypeError, ValueError, OverflowError):
+        # SQLite's columns take anything. What no writer of ours makes agrees with no hash, at no time.
+        return leaf_bytes([entry, EPOCH, ascii(row), "", None, *[""] * len(said), {}])
 
 
 def _copied(sql: str, values: Sequence[int]) -> Iterator[bytes]:

@@ -7,12 +7,11 @@ import json
 import logging
 import os
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -23,6 +22,7 @@ from vault.audit_key import NoKey, load_public
 from vault.audit_tree import Broken, head, prove_growth
 from vault.audit_verify import Seen
 from vault.core.notes import (
+    NOTE_MOST_BYTES,
     BadNote,
     Checkpoint,
     Key,
@@ -34,8 +34,9 @@ from vault.core.notes import (
     parse_vkey,
     verify,
 )
+from vault.exchange import NoAnswer, post
 from vault.models import AuditBatch, AuditWitnessing
-from vault.witness import NotCosigned, add_checkpoint
+from vault.witness import NotCosigned, add_checkpoint, latest_checkpoint
 
 logger = logging.getLogger("telehealth.audit")
 TIMEOUT_SECONDS = 10.0
@@ -77,7 +78,10 @@ def _to_file(address: str) -> Callable[[int, bytes], None]:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
         try:
-            os.write(descriptor, json.dumps({"note": note.decode()}, ensure_ascii=False).encode() + b"\n")
+            before, line = os.fstat(descriptor).st_size, json.dumps({"note": note.decode()}, ensure_ascii=False) + "\n"
+            if os.write(descriptor, line.encode()) < len(line.encode()):
+                os.ftruncate(descriptor, before)  # half a line would spoil the next one, and all that verifies
+                raise NotPublished(f"{file} takes no whole line: is the disk full?")
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -89,28 +93,28 @@ def _to_address(address: str) -> Callable[[int, bytes], None]:
     """POST of the note; any 2xx is a receipt."""
 
     def put(_size: int, note: bytes) -> None:
-        request = urllib.request.Request(  # noqa: S310  (the scheme was looked at)
-            address, data=note, headers={"Content-Type": "text/plain; charset=utf-8"}, method="POST"
-        )
-        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):  # noqa: S310
-            pass
+        post(address, note, timeout=TIMEOUT_SECONDS, headers={"Content-Type": "text/plain; charset=utf-8"})
 
     return put
 
 
 def _to_bucket(address: str) -> Callable[[int, bytes], None]:
     """s3://bucket/prefix: `checkpoint` is the newest, `checkpoints/SIZE` stays; give the bucket an object lock."""
-    parts = urlsplit(address)
-    prefix = parts.path.strip("/")
-    client = import_module("boto3").client("s3", endpoint_url=settings.AUDIT_S3_ENDPOINT or None)
+    client, bucket, prefix = _bucket(address)
 
     def put(size: int, note: bytes) -> None:
         for name in (f"checkpoints/{size:020d}", "checkpoint"):
-            client.put_object(
-                Bucket=parts.netloc, Key=f"{prefix}/{name}".lstrip("/"), Body=note, ContentType="text/plain"
-            )
+            client.put_object(Bucket=bucket, Key=f"{prefix}{name}", Body=note, ContentType="text/plain")
 
     return put
+
+
+def _bucket(address: str) -> tuple[Any, str, str]:
+    """A client, the bucket's name, and what keys begin with."""
+    parts = urlsplit(address)
+    client = import_module("boto3").client("s3", endpoint_url=settings.AUDIT_S3_ENDPOINT or None)
+    prefix = parts.path.strip("/")
+    return client, parts.netloc, f"{prefix}/" if prefix else ""
 
 
 # -- witnesses -----------------------------------------------------------------------------------------------
@@ -184,7 +188,7 @@ class Publisher:
         try:
             act()
         except Exception as error:  # whatever a place does, the others are told, and the log says so
-            said = str(error) if isinstance(error, NotCosigned | NotPublished) else type(error).__name__
+            said = str(error) if isinstance(error, NotCosigned | NotPublished | NoAnswer) else type(error).__name__
             if self.trouble.get(address) != said:
                 logger.error("The audit log's checkpoint was not taken by %s: %s", address, said)
             self.trouble[address] = said
@@ -225,14 +229,68 @@ def seen_in(file: Path, key: Key) -> Iterator[Seen]:
 
 
 def seen_by_witnesses(key: Key) -> Iterator[Seen]:
-    """What witnesses signed, by the lines kept in the database; a line that is gone proves nothing by its absence."""
+    """What witnesses signed, by the lines kept in the database; a line that is gone proves nothing by its absence.
+
+    A line that is not of the root that stands here is of another one: a head that no log here can have.
+    """
     known = {witness.name: witness for witness in witnesses().values()}
     for row in AuditWitnessing.objects.order_by("size"):
+        if (witness := known.get(row.witness)) is None:
+            continue  # it is asked no longer
         batch = AuditBatch.objects.filter(size=row.size).first()
-        if row.witness in known and batch is not None:
-            note = Note(Checkpoint(key.name, row.size, bytes(batch.root)).text(), (parse_signature(row.line),))
-            verify(note, [known[row.witness]])
-            yield Seen(row.size, bytes(batch.root), row.witness)
+        root = bytes(batch.root) if batch else b""
+        try:
+            signature = parse_signature(row.line)
+            if signature.key_id != witness.key_id:
+                continue  # of a witness that began anew
+            verify(Note(Checkpoint(key.name, row.size, root).text(), (signature,)), [witness])
+        except (BadNote, ValueError):
+            root = b""
+        yield Seen(row.size, root, row.witness)
+
+
+def asked_outside(key: Key) -> tuple[list[Seen], list[str]]:
+    """The newest checkpoints that witnesses and buckets have, and a sentence about each that could not be compared.
+
+    What a database keeps goes back with it when it is put back to an older state; this does not.
+    """
+    found, silent = list[Seen](), list[str]()
+    for address, ask in _memories(key).items():
+        try:
+            note = ask()
+            if note is not None:
+                found.append(note)
+        except Exception as error:  # whatever it does, the others are asked, and it is said
+            said = str(error) if isinstance(error, NotCosigned | BadNote) else type(error).__name__
+            silent.append(f"{address} was not compared: {said}")
+            logger.error("The audit log is not compared with %s: %s", address, said)
+    return found, silent
+
+
+def _memories(key: Key) -> dict[str, Callable[[], Seen | None]]:
+    asks: dict[str, Callable[[], Seen | None]] = {
+        address: partial(_ask_witness, address, witness, key) for address, witness in witnesses().items()
+    }
+    asks |= {one: partial(_ask_bucket, one, key) for one in settings.AUDIT_PUBLISH if one.startswith("s3:")}
+    return asks
+
+
+def _ask_witness(address: str, witness: Key, key: Key) -> Seen | None:
+    data = latest_checkpoint(address, key.name, timeout=TIMEOUT_SECONDS)
+    if data is None:
+        return None
+    note = parse_note(data)
+    verify(note, [witness])
+    return _seen(note, key, witness.name)
+
+
+def _ask_bucket(address: str, key: Key) -> Seen | None:
+    client, bucket, prefix = _bucket(address)
+    try:
+        answer = client.get_object(Bucket=bucket, Key=f"{prefix}checkpoint")
+    except client.exceptions.NoSuchKey:
+        return None
+    return _seen(parse_note(answer["Body"].read(NOTE_MOST_BYTES)), key, address)
 
 
 def _seen(note: Note, key: Key, where: str) -> Seen:

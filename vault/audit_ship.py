@@ -10,17 +10,18 @@ import logging
 import socket
 import ssl
 import threading
-import urllib.request
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections, connection
+from django.db import close_old_connections, connection
 from django.utils import timezone
 
+from vault.audit import ACTIONS
 from vault.audit_leaves import leaves_of
 from vault.core.entries import unpacked, values_of
+from vault.exchange import NoAnswer, post
 from vault.models import AuditBatch, AuditShipment
 
 logger = logging.getLogger("telehealth.audit")
@@ -43,9 +44,19 @@ class NotShipped(Exception):
 # -- what is sent --------------------------------------------------------------------------------------------
 
 
-def entries_after(sent_to: int, most: int = AT_ONCE) -> list[dict[str, Any]]:
-    """The next entries in the order of the tree, each with its place (`index`): only what is sealed is sent."""
-    found: list[dict[str, Any]] = []
+class Piece(NamedTuple):
+    """The next entries in the order of the tree, each with its place (`index`): only what is sealed is sent.
+
+    `places`: how many were looked at. Where there are fewer entries, the others have left the database with their
+    month, or were taken out of it, which `audit_verify` tells.
+    """
+
+    entries: list[dict[str, Any]]
+    places: int
+
+
+def piece_after(sent_to: int, most: int = AT_ONCE) -> Piece:
+    found, end = list[dict[str, Any]](), sent_to
     start = (
         AuditBatch.objects.filter(first__lte=sent_to).order_by("-first").values_list("first", flat=True).first() or 0
     )
@@ -54,9 +65,10 @@ def entries_after(sent_to: int, most: int = AT_ONCE) -> list[dict[str, Any]]:
         some = {index: entry for index, entry in wanted.items() if sent_to <= index < sent_to + most}
         leaves = {values["id"]: values for values in map(values_of, leaves_of(sorted(some.values())))}
         found += [_said(index, leaves[entry]) for index, entry in some.items() if entry in leaves]
+        end = min(batch.size, sent_to + most)
         if batch.size >= sent_to + most:
             break
-    return found
+    return Piece(found, end - sent_to)
 
 
 def _said(index: int, values: dict[str, Any]) -> dict[str, Any]:
@@ -67,7 +79,10 @@ def _said(index: int, values: dict[str, Any]) -> dict[str, Any]:
 
 def syslog_line(entry: dict[str, Any], host: str) -> bytes:
     """RFC 5424 with RFC 5425's framing: the message's length, a space, the message. ASCII, so that it needs no BOM."""
-    head = f"<{_PRIORITY[entry['outcome']]}>1 {entry['at']} {host} telehealth - {entry['action'][:32]} -"
+    # Whoever can rewrite the log can put anything into these two: then they are not the header's, but the message's.
+    priority, action = _PRIORITY.get(entry["outcome"], _PRIORITY["failed"]), entry["action"]
+    kind = action[:32] if action in ACTIONS else "-"
+    head = f"<{priority}>1 {entry['at']} {host} telehealth - {kind} -"
     message = f"{head} {json.dumps(entry)}".encode("ascii")
     return b"%d %b" % (len(message), message)
 
@@ -115,10 +130,8 @@ def _by_webhook(address: str) -> Sending:
         headers = {"Content-Type": "application/x-ndjson"}
         if settings.AUDIT_SHIP_TOKEN:
             headers["Authorization"] = f"Bearer {settings.AUDIT_SHIP_TOKEN}"
-        request = urllib.request.Request(address, data=body, headers=headers, method="POST")  # noqa: S310
         context = ssl.create_default_context(cafile=settings.AUDIT_SHIP_CA or None)
-        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS, context=context):  # noqa: S310
-            pass
+        post(address, body, timeout=TIMEOUT_SECONDS, headers=headers, context=context)
 
     return send
 
@@ -126,33 +139,38 @@ def _by_webhook(address: str) -> Sending:
 # -- the loop ------------------------------------------------------------------------------------------------
 
 
-def ship(address: str, send: Sending) -> int:
-    """Send what this place does not have yet, a piece of it; how many entries that were. Raises what sending raises."""
+def ship(address: str, send: Sending) -> Piece:
+    """Send what this place does not have yet, a piece of it; what that was. Raises what sending raises."""
     mark, _ = AuditShipment.objects.get_or_create(address=address, defaults={"moved_at": timezone.now()})
-    entries = entries_after(mark.sent_to)
-    if entries:
-        send(entries)
+    piece = piece_after(mark.sent_to)
+    if piece.entries:
+        send(piece.entries)
+    if piece.places:
         # After the receipt: whoever dies in between sends them again.
-        mark.sent_to, mark.moved_at = entries[-1]["index"] + 1, timezone.now()
+        mark.sent_to, mark.moved_at = mark.sent_to + piece.places, timezone.now()
         mark.save(update_fields=["sent_to", "moved_at"])
-    return len(entries)
+    return piece
 
 
 def _keep_shipping(address: str, send: Sending, stop: threading.Event) -> None:
-    pause = 0.0
+    pause, gone = 0.0, False
     while not stop.is_set():
         try:
-            sent = ship(address, send)
-        except (OSError, DatabaseError) as error:  # ssl's and urllib's errors are among them
+            piece = ship(address, send)
+        except Exception as error:  # whatever a place does, it is told again, and the log says so
             if not pause:
-                logger.error("The audit log is not taken by %s: %s", address, type(error).__name__)
+                said = str(error) if isinstance(error, NoAnswer) else type(error).__name__
+                logger.error("The audit log is not taken by %s: %s", address, said)
             pause = min(pause * 2 or EVERY_SECONDS, LONGEST_PAUSE)
             close_old_connections()
         else:
             if pause:
                 logger.warning("The audit log is taken by %s again.", address)
             pause = 0.0
-            if sent == AT_ONCE:
+            if (missing := len(piece.entries) < piece.places) and not gone:
+                logger.error("%s does not get entries that are not in the database: see audit_verify.", address)
+            gone = missing
+            if piece.places == AT_ONCE:
                 continue
         stop.wait(pause or EVERY_SECONDS)
     connection.close()

@@ -11,14 +11,12 @@ an older state a log could take back what it has said since. A witness that lost
 
 import argparse
 import fcntl
-import http.client
 import os
 import re
 import socket
 import socketserver
 import stat
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,7 +24,6 @@ from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -50,10 +47,10 @@ from vault.core.notes import (
     verify,
 )
 from vault.core.tlog import EMPTY_ROOT, HASH_BYTES, MOST_PROOF_LINES, NotProven, verify_consistency
+from vault.exchange import Answer, NoAnswer, ask, cut, parts_of
 
 #: an old size, 63 lines of 44 letters, an empty line, and the note
 REQUEST_MOST_BYTES = NOTE_MOST_BYTES + (4 << 10)
-REPLY_MOST_BYTES = 64 << 10
 #: a request must be over by then, waiting for it on an open connection included
 REQUEST_WITHIN = 15.0
 MOST_CONNECTIONS = 32
@@ -257,19 +254,11 @@ class Server(ThreadingHTTPServer):
         now = time.monotonic()
         for connection, end in list(self._ends.items()):
             if end < now:
-                _cut(connection)
+                cut(connection)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         if not isinstance(sys.exc_info()[1], OSError):  # a client that went away
             super().handle_error(request, client_address)
-
-
-def _cut(connection: socket.socket) -> None:
-    try:
-        # The plain socket's, since that of a TLS socket would go on unencrypted.
-        socket.socket.shutdown(connection, socket.SHUT_RDWR)
-    except OSError:
-        return  # it is closed
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -344,7 +333,7 @@ def add_checkpoint(url: str, old_size: int, proof: Sequence[bytes], note: bytes,
 
     `timeout`: seconds to connect, and as many again until the whole answer is there.
     """
-    status, content_type, reply = _post(url, write_request(old_size, proof, note), timeout)
+    status, content_type, reply = _asked(url, "/add-checkpoint", write_request(old_size, proof, note), timeout)
     try:
         text = reply.decode()
         if status == 409 and content_type == _SIZE_TYPE and text.endswith("\n"):
@@ -358,51 +347,25 @@ def add_checkpoint(url: str, old_size: int, proof: Sequence[bytes], note: bytes,
         raise NotCosigned("The witness gave no proper answer.", status) from None
 
 
-def _post(url: str, body: bytes, timeout: float) -> tuple[int, str, bytes]:
-    """Status, content type, and body; no more of it than an answer may have. Redirections are not followed."""
-    connection, prefix = _connection(url, timeout)
-    late = threading.Event()
-    try:
-        connection.connect()
-        with _cut_after(timeout, connection.sock, late):
-            connection.request("POST", f"{prefix}/add-checkpoint", body)
-            answer = connection.getresponse()
-            reply = answer.read(REPLY_MOST_BYTES + 1)
-        if late.is_set() or len(reply) > REPLY_MOST_BYTES:
-            raise NotCosigned("The witness's answer came too slowly or is too long.")
-        if answer.length:  # it promised more; reading in part does not tell
-            raise http.client.IncompleteRead(reply, answer.length)
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        raise NotCosigned(f"The witness cannot be reached ({type(error).__name__}).") from None
-    finally:
-        connection.close()
-    return answer.status, answer.getheader("Content-Type", ""), reply
+def latest_checkpoint(url: str, origin: str, *, timeout: float) -> bytes | None:
+    """The note that the witness at this prefix cosigned last for this log, as it serves it to monitors; None where it
+    has none. Proves something only once its signatures are verified."""
+    answer = _asked(url, f"/{file_of(origin)}/checkpoint", None, timeout)
+    if answer.status not in (200, 404):
+        raise NotCosigned(f"The witness answered with {answer.status}.", answer.status)
+    return answer.body if answer.status == 200 else None
 
 
-def _connection(url: str, timeout: float) -> tuple[http.client.HTTPConnection, str]:
+def _asked(url: str, path: str, body: bytes | None, timeout: float) -> Answer:
     try:
-        parts = urlsplit(url)
-        kind = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}[parts.scheme]
-        if not parts.hostname or parts.query or parts.fragment or parts.username is not None:
+        if parts_of(url).query:
             raise ValueError
-        return kind(parts.hostname, parts.port, timeout=timeout), parts.path.rstrip("/")
-    except (KeyError, ValueError):
+    except ValueError:
         raise NotCosigned("The witness's address must be http://host or https://host, and may have a path.") from None
-
-
-@contextmanager
-def _cut_after(seconds: float, connection: socket.socket, late: threading.Event) -> Iterator[None]:
-    def cut() -> None:
-        late.set()
-        _cut(connection)
-
-    timer = threading.Timer(seconds, cut)
-    timer.daemon = True
-    timer.start()
     try:
-        yield
-    finally:
-        timer.cancel()
+        return ask(url.rstrip("/") + path, body, timeout=timeout)
+    except NoAnswer as error:
+        raise NotCosigned(f"The witness: {error}") from None
 
 
 # -- running one -------------------------------------------------------------------------------------------

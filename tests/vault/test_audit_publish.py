@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.core.management import CommandError, call_command
+from django.db import connection
 
 from tests.cast import BY
 from tests.vault.test_audit_verify import as_thief, edit, key, log, verified  # noqa: F401  (fixtures)
@@ -44,11 +45,28 @@ class Receiver(BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.got.append((self.path, body, dict(self.headers)))
-        self.send_response(self.server.status)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
+        if self.server.raw:
+            self.wfile.write(self.server.raw.pop(0))
+            return
+        self._answer(b"")
+        if self.command == "PUT":
+            self.server.kept[self.path.partition("?")[0]] = body
 
     do_PUT = do_POST
+
+    def do_GET(self):
+        self.server.got.append((self.path, None, dict(self.headers)))
+        if self.server.raw:
+            self.wfile.write(self.server.raw.pop(0))
+            return
+        self._answer(self.server.kept.get(self.path.partition("?")[0], b""))
+
+    def _answer(self, body):
+        self.send_response(self.server.status)
+        for name, value in {**self.server.headers, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
 
     def log_message(self, *_words):
         pass
@@ -57,7 +75,7 @@ class Receiver(BaseHTTPRequestHandler):
 @pytest.fixture
 def receiver():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
-    server.got, server.status = [], 200
+    server.got, server.status, server.headers, server.raw, server.kept = [], 200, {}, [], {}
     serving = threading.Thread(target=server.serve_forever)
     serving.start()
     yield server
@@ -97,12 +115,18 @@ def test_an_address_gets_the_note(log, key, settings, receiver):  # noqa: F811
     verify(parse_note(body), [key.key])
 
 
-def test_a_bucket_gets_it_under_its_size_and_as_the_newest(log, key, settings, receiver, monkeypatch):  # noqa: F811
+@pytest.fixture
+def bucket(settings, receiver, monkeypatch):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "for-tests")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     settings.AUDIT_S3_ENDPOINT = f"http://127.0.0.1:{receiver.server_address[1]}"
     settings.AUDIT_PUBLISH = ["s3://evidence/clinic"]
+    return receiver
+
+
+def test_a_bucket_gets_it_under_its_size_and_as_the_newest(log, key, bucket):  # noqa: F811
+    receiver = bucket
     publisher = audit_publish.Publisher()
     publisher.publish()
     assert not publisher.trouble
@@ -118,7 +142,7 @@ def test_a_place_that_fails_holds_up_nobody_and_is_told_again(log, key, settings
     receiver.status = 503
     publisher = audit_publish.Publisher()
     publisher.publish()
-    assert publisher.trouble == {away: "HTTPError"}
+    assert publisher.trouble == {away: "It answered with 503."}
     assert published.exists()
     receiver.status = 200
     publisher.publish()
@@ -174,6 +198,95 @@ def test_a_witness_cosigns_no_log_that_was_put_back(log, key, witness):  # noqa:
         cursor.execute("DELETE FROM vault_auditbatch WHERE first = 9")
     with pytest.raises(NotCosigned):
         audit_publish.cosign(*next(iter(audit_publish.witnesses().items())), key.key, head())
+
+
+def test_a_disk_that_takes_half_a_line_leaves_none(log, key, published, monkeypatch):  # noqa: F811
+    audit_publish.Publisher().publish()
+    before, write = published.read_bytes(), audit_publish.os.write
+    monkeypatch.setattr(audit_publish.os, "write", lambda to, line: write(to, line[:20]))
+    publisher = audit_publish.Publisher()
+    publisher.publish()
+    assert "disk full" in next(iter(publisher.trouble.values()))
+    assert published.read_bytes() == before
+
+
+# -- what was seen outside is asked for ----------------------------------------------------------------------
+
+
+def _put_back(cursor, ids):
+    """As a backup of before the last batch would have it, the witness's lines too."""
+    last = AuditBatch.objects.order_by("-first").first()
+    cursor.execute("DELETE FROM vault_auditbatch WHERE first = %s", [last.first])
+    cursor.execute("DELETE FROM vault_auditwitnessing")
+    cursor.execute("DELETE FROM vault_auditentry WHERE id >= %s", [ids[9]])
+
+
+def _command_finds(capsys, what):
+    with pytest.raises(SystemExit):
+        call_command("audit_verify")
+    said = capsys.readouterr().out
+    assert said.startswith("BAD  at 9: The log was put back or cut")
+    assert what in said
+
+
+def test_a_restored_snapshot_is_shorter_than_the_witness_remembers(log, key, witness, settings, capsys):  # noqa: F811
+    settings.AUDIT_PUBLISH = []
+    audit_publish.Publisher().publish()
+    call_command("audit_verify")
+    assert "2 checkpoints kept outside" in capsys.readouterr().out  # its line in the database, and its own word
+    with as_thief() as cursor:
+        _put_back(cursor, log)
+    call_command("audit_verify", "--offline")
+    assert "The log holds: 9" in capsys.readouterr().out  # from the inside it is a good log
+    _command_finds(capsys, witness.key.name)
+
+
+def test_a_restored_snapshot_is_shorter_than_the_bucket_remembers(log, key, bucket, capsys):  # noqa: F811
+    audit_publish.Publisher().publish()
+    with as_thief() as cursor:
+        _put_back(cursor, log)
+    _command_finds(capsys, "s3://evidence/clinic")
+
+
+def test_a_log_made_anew_with_the_stolen_key_is_not_the_one_whose_lines_are_kept(log, key, witness, settings):  # noqa: F811
+    settings.AUDIT_PUBLISH = []
+    audit_publish.Publisher().publish()
+    with as_thief() as cursor:
+        edit(cursor, log)
+        for table in ("vault_auditbatch", "vault_auditnode"):
+            cursor.execute(f"DELETE FROM {table}")
+    audit_sealing.catch_up()
+    for seen in (list(audit_publish.seen_by_witnesses(key.key)), audit_publish.asked_outside(key.key)[0]):
+        assert "is another than the one of 12 entries" in verified(key, seen).faults[0].what
+
+
+@pytest.mark.parametrize("answer", [b"nonsense", b"", b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"])
+def test_a_witness_that_lies_or_is_away_is_said_and_stops_nothing(log, key, settings, receiver, answer, capsys):  # noqa: F811
+    vkey = Signer("liar.example/w", Ed25519PrivateKey.generate(), COSIGNATURE).key.vkey
+    settings.AUDIT_PUBLISH = []
+    settings.AUDIT_WITNESSES = [f"{vkey}@http://127.0.0.1:{receiver.server_address[1]}"]
+    receiver.raw = [answer]
+    call_command("audit_verify")
+    said = capsys.readouterr().out
+    assert "The log holds" in said
+    assert "was not compared" in said
+
+
+def test_a_witness_cannot_pass_off_what_it_did_not_sign_itself(log, key, settings, receiver):  # noqa: F811
+    vkey = Signer("liar.example/w", Ed25519PrivateKey.generate(), COSIGNATURE).key.vkey
+    settings.AUDIT_WITNESSES = [f"{vkey}@http://127.0.0.1:{receiver.server_address[1]}"]
+    note = audit_publish.note_of(key.key, head()).encode()  # the log's own signature only
+    receiver.raw = [b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(note), note)]
+    seen, silent = audit_publish.asked_outside(key.key)
+    assert not seen
+    assert len(silent) == 1
+
+
+def test_a_dropped_table_is_said_in_words(log, key, published):  # noqa: F811
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE vault_auditbatch RENAME TO elsewhere")
+    with pytest.raises(CommandError, match="cannot be read"):
+        call_command("audit_verify")
 
 
 # -- the command ---------------------------------------------------------------------------------------------

@@ -12,10 +12,11 @@ import pytest
 from telehealth import certificate
 from tests.cast import BY
 from tests.vault.test_audit_publish import receiver  # noqa: F401  (fixture)
-from tests.vault.test_audit_verify import key, log  # noqa: F401  (fixtures)
+from tests.vault.test_audit_verify import as_thief, key, log  # noqa: F401  (fixtures)
 from vault import audit_sealing, audit_ship
 from vault.audit import record
 from vault.core.entries import COLUMNS
+from vault.exchange import NoAnswer
 from vault.models import AuditShipment
 
 
@@ -77,8 +78,8 @@ def _only_place():
 def _shipped():
     address, send = _only_place()
     total = 0
-    while some := audit_ship.ship(address, send):
-        total += some
+    while piece := audit_ship.ship(address, send).entries:
+        total += len(piece)
     return total
 
 
@@ -124,7 +125,7 @@ def test_a_webhook_gets_lines_with_its_token_and_again_when_it_refused(log, rece
     settings.AUDIT_SHIP_TOKEN = "let-me-in"
     receiver.status = 503
     address, send = _only_place()
-    with pytest.raises(OSError, match="503"):
+    with pytest.raises(NoAnswer, match="503"):
         audit_ship.ship(address, send)
     receiver.status = 202
     assert _shipped() == 12
@@ -135,11 +136,62 @@ def test_a_webhook_gets_lines_with_its_token_and_again_when_it_refused(log, rece
 
 def test_pieces_meet_without_gap_or_overlap(log, receiver, settings, monkeypatch):  # noqa: F811
     settings.AUDIT_SHIP = [f"http://127.0.0.1:{receiver.server_address[1]}/siem"]
-    monkeypatch.setattr(audit_ship.entries_after, "__defaults__", (5,))
+    monkeypatch.setattr(audit_ship.piece_after, "__defaults__", (5,))
     assert _shipped() == 12
     sizes = [len(body.splitlines()) for _, body, _ in receiver.got]
     assert sizes == [5, 5, 2]
     assert [json.loads(line)["index"] for _, body, _ in receiver.got for line in body.splitlines()] == list(range(12))
+
+
+def test_a_redirection_is_no_receipt_and_gets_no_token(log, receiver, settings):  # noqa: F811
+    settings.AUDIT_SHIP = [f"http://127.0.0.1:{receiver.server_address[1]}/siem"]
+    settings.AUDIT_SHIP_TOKEN = "let-me-in"
+    receiver.status, receiver.headers["Location"] = 302, f"http://127.0.0.1:{receiver.server_address[1]}/elsewhere"
+    with pytest.raises(NoAnswer, match="302"):
+        audit_ship.ship(*_only_place())
+    assert [path for path, _, _ in receiver.got] == ["/siem"]
+    assert AuditShipment.objects.get().sent_to == 0
+
+
+def test_entries_that_are_gone_do_not_stop_those_that_are_there(log, receiver, settings, monkeypatch):  # noqa: F811
+    settings.AUDIT_SHIP = [f"http://127.0.0.1:{receiver.server_address[1]}/siem"]
+    monkeypatch.setattr(audit_ship.piece_after, "__defaults__", (5,))
+    with as_thief() as cursor:
+        cursor.execute("DELETE FROM vault_auditentry WHERE id <= %s", [log[6]])
+    address, send = _only_place()
+    pieces = [audit_ship.ship(address, send) for _ in range(4)]
+    assert [(len(piece.entries), piece.places) for piece in pieces] == [(0, 5), (3, 5), (2, 2), (0, 0)]
+    assert [json.loads(line)["id"] for _, body, _ in receiver.got for line in body.splitlines()] == log[7:]
+
+
+@pytest.mark.parametrize("change", ["outcome = 'odd'", "action = 'two words'", "action = 'é'"])
+def test_an_entry_that_was_rewritten_is_still_one_message(log, collector, change):  # noqa: F811
+    with as_thief() as cursor:
+        cursor.execute(f"UPDATE vault_auditentry SET {change} WHERE id = %s", [log[4]])
+    assert _shipped() == 12
+    head = collector.messages[4].partition(" {")[0]
+    assert re.fullmatch(r"<1(07|10)>1 \S+ \S+ telehealth - (-|patient\.view) -", head), head
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "answer", [b"hello\r\n\r\n", b"", b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n" + b"x" * 99999]
+)
+def test_a_place_that_talks_nonsense_is_told_again_and_gets_all_of_it(receiver, settings, key, monkeypatch, answer):  # noqa: F811
+    settings.AUDIT_SHIP = [f"http://127.0.0.1:{receiver.server_address[1]}/siem"]
+    monkeypatch.setattr(audit_ship, "EVERY_SECONDS", 0.05)
+    receiver.raw = [answer, answer]
+    record("signin", BY)
+    audit_sealing.catch_up()
+    stop = threading.Event()
+    threads = audit_ship.start(stop)
+    for _ in range(100):
+        if AuditShipment.objects.filter(sent_to=1).exists() or stop.wait(0.05):
+            break
+    stop.set()
+    for thread in threads:
+        thread.join(10)
+    assert len(receiver.got) == 3
 
 
 @pytest.mark.parametrize("address", ["syslog://siem:514", "ftp://siem", "https://", "siem"])

@@ -10,7 +10,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from tests.cast import BY
-from vault import audit_key, audit_seal, audit_sealing, audit_verify
+from vault import audit_key, audit_seal, audit_sealing, audit_ship, audit_verify
 from vault.append_only import lift_statements, statements
 from vault.audit import record
 from vault.audit_leaves import leaves_of
@@ -126,6 +126,39 @@ def test_the_first_bad_entry_is_named(log, key, tamper, at, what):
     assert not report.ok
     assert (report.faults[0].entry, report.faults[0].index) == (log[at], at)
     assert what in report.faults[0].what
+
+
+#: SQLite keeps in a column whatever was put there
+ODD = {
+    "at": ["'garbage'", "5", "'9999-99-99'"],
+    "clinic_id": ["'zz'"],
+    "person": ["x'ff00'", "3.5", "cast(x'ff' AS text)"],
+    "detail": ["'[1]'", "'{\"n\": 1e400}'", "'\"\\ud800\"'"],
+}
+
+
+@pytest.mark.parametrize(("column", "value"), [(column, value) for column, some in ODD.items() for value in some])
+def test_an_entry_of_another_shape_is_named_and_read_on(log, key, column, value):
+    if connection.vendor != "sqlite":
+        pytest.skip("columns of Postgres have types")
+    with as_thief() as cursor:
+        cursor.execute(f"UPDATE vault_auditentry SET {column} = {value} WHERE id = {log[4]}")
+    (fault,) = verified(key).faults
+    assert (fault.entry, fault.what) == (log[4], "An entry was changed.")
+    record("signin", BY)
+    audit_sealing.catch_up()  # and the log goes on
+    assert head().size == 13
+
+
+@pytest.mark.parametrize("time", ["infinity", "-infinity", "294270-01-01"])
+def test_a_time_beyond_ours_is_named_and_read_on(log, key, time):
+    if connection.vendor != "postgresql":
+        pytest.skip("only Postgres has it")
+    with as_thief() as cursor:
+        cursor.execute("UPDATE vault_auditentry SET at = %s WHERE id = %s", [time, log[4]])
+    (fault,) = verified(key).faults
+    assert (fault.entry, fault.what) == (log[4], "An entry was changed.")
+    assert len(audit_ship.piece_after(0).entries) == 12
 
 
 def test_an_entry_put_in_between_is_named(db, key, monkeypatch):

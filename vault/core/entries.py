@@ -111,10 +111,18 @@ def _value(name: str, data: bytes | None) -> Any:
         return None
     if name in ("id", "at"):
         number = int.from_bytes(data, "big", signed=True)
-        return number if name == "id" else EPOCH + dt.timedelta(microseconds=number)
+        return number if name == "id" else _moment(number)
     if name == "clinic_id":
         return UUID(bytes=data)
     return json.loads(data[1:]) if name == "detail" else data.decode()
+
+
+def _moment(number: int) -> dt.datetime:
+    """PostgreSQL's times go further than ours, to infinity: of those, the last or the first."""
+    try:
+        return EPOCH + dt.timedelta(microseconds=number)
+    except OverflowError:
+        return dt.datetime.max.replace(tzinfo=dt.UTC) if number > 0 else dt.datetime.min.replace(tzinfo=dt.UTC)
 
 
 def packed(ids: Sequence[int]) -> bytes:

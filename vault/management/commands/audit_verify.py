@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
 
 from vault import audit_key, audit_publish, audit_verify
 from vault.core.notes import BadNote, parse_vkey
@@ -26,6 +27,9 @@ class Command(BaseCommand):
             "--archive", type=Path, metavar="FOLDER", help="where the archived months are, if not where they were"
         )
         parser.add_argument("--processes", type=int, default=1, help="how many stretches of the log at once")
+        parser.add_argument(
+            "--offline", action="store_true", help="do not ask witnesses and buckets what they have seen"
+        )
         parser.add_argument("--vkey", help="the log's public key as you noted it, instead of the one beside the log")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -34,6 +38,7 @@ class Command(BaseCommand):
             files = [*map(Path, options["against"]), *audit_publish.own_files()]
             seen = [one for file in files for one in audit_publish.seen_in(file, key)]
             seen += audit_publish.seen_by_witnesses(key)
+            asked, silent = audit_publish.asked_outside(key) if not options["offline"] else ([], [])
         except (audit_key.NoKey, audit_publish.NotPublished) as error:
             raise CommandError(str(error)) from None
         except (BadNote, ValueError, KeyError) as error:
@@ -41,8 +46,15 @@ class Command(BaseCommand):
         except OSError as error:
             raise CommandError(f"{error.filename} cannot be read: {error.strerror}.") from None
         processes, archive = max(1, min(options["processes"], 64)), options["archive"]
-        report = audit_verify.verify(key, seen, progress=self._progress(), processes=processes, archive=archive)
+        try:
+            report = audit_verify.verify(
+                key, [*seen, *asked], progress=self._progress(), processes=processes, archive=archive
+            )
+        except DatabaseError as error:
+            raise CommandError(f"The log's tables cannot be read: {str(error).splitlines()[0]}.") from None
         self._say(report)
+        for sentence in silent:
+            self.stdout.write(f"NOTE {sentence}")
         if not report.ok:
             raise SystemExit(1)
 
