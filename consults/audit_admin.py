@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
+from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
 from accounts.models import User
@@ -20,7 +21,7 @@ from vault.models import AuditEntry, Patient
 @admin.register(AuditEntry)
 class AuditEntryAdmin(RoleAdmin):
     view_roles = (User.Role.PRIVACY_OFFICER,)
-    fields = ("moment", "who", "role", "what", "result", "whom", "consult", "source", "session", "more", "sealed")
+    fields = ("moment", "who", "role", "what", "result", "whom", "consult", "origin", "sitting", "more", "sealed")
     readonly_fields = fields
 
     def get_urls(self) -> list[URLPattern]:
@@ -90,6 +91,17 @@ class AuditEntryAdmin(RoleAdmin):
     def consult(self, entry: AuditEntry) -> SafeString | str:
         return _link("consults", entry.consult, entry.consult) if entry.consult else "-"
 
+    @admin.display(description="from where")
+    def origin(self, entry: AuditEntry) -> SafeString | str:
+        return _filtered({"source": entry.source}, entry.source, "All from there") if entry.source else "-"
+
+    @admin.display(description="session")
+    def sitting(self, entry: AuditEntry) -> SafeString | str:
+        if not entry.session:
+            return "-"
+        of_her = {"person": entry.person} if entry.role in User.Role.values and entry.person else {}
+        return _filtered({**of_her, "session": entry.session}, entry.session, "All in this session")
+
     @admin.display(description="in the tree")
     def sealed(self, entry: AuditEntry) -> SafeString | str:
         place = audit_tree.find(entry.pk)
@@ -106,6 +118,10 @@ class AuditEntryAdmin(RoleAdmin):
     def more(self, entry: AuditEntry) -> SafeString | str:
         said = audit_lines.particulars(entry)
         return format_html("<dl>{}</dl>", format_html_join("", "<dt>{}</dt><dd>{}</dd>", said)) if said else "-"
+
+
+def _filtered(query: dict[str, str], label: str, invitation: str) -> SafeString:
+    return format_html('{} <a href="../../?{}">{}</a>', label, urlencode(query), invitation)
 
 
 def _link(kind: str, key: str, label: str) -> SafeString:

@@ -79,7 +79,7 @@ class Found:
 
 def look(clinic: UUID, wanted: Wanted, by: Actor) -> Found:
     """What stands out in the period and of the person, patient or consult that `wanted` names."""
-    about = replace(wanted, about="", action="", outcome="", role="")
+    about = replace(wanted, about="", action="", outcome="", role="", purpose="")
     interesting = Q(action__in=READS, outcome=DONE) | Q(outcome=REFUSED)
     where = audit_lists.scope(clinic, about)
     rows, edge = audit_lists.last_stretch(where, interesting, COLUMNS, MOST_ROWS)

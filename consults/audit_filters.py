@@ -1,8 +1,10 @@
 """What an officer asks of the log: filters that stand in an address as ids, dates and names, never as typed words."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from datetime import date, datetime, time, timedelta
+from ipaddress import ip_address
 from uuid import UUID
 
 from django.db.models import Q
@@ -11,6 +13,7 @@ from django.utils import timezone
 from django.utils.http import urlencode
 
 from accounts.models import User
+from consults.audit_lines import WHY
 from consults.models import Consult
 from vault.audit import ACTIONS
 from vault.core.terms import record_number
@@ -39,6 +42,7 @@ ROLES = {
 FIRST_DAY, LAST_DAY = date(1970, 1, 2), date(2199, 12, 30)
 #: choices that a search shows when it found several
 MOST_CHOICES = 20
+_MARK = re.compile("[0-9a-f]{16}")
 
 
 class NotAFilter(Exception):
@@ -56,6 +60,10 @@ class Wanted:
     action: str = ""
     outcome: str = ""
     role: str = ""
+    purpose: str = ""
+    #: where it came from, and the mark of a session (`accounts.sessions.session_mark`)
+    source: str = ""
+    session: str = ""
     #: days, the last one included, as the clinic's clock has them
     since: str = ""
     until: str = ""
@@ -94,11 +102,15 @@ def parse(query: QueryDict, clinic: UUID) -> Wanted:
     """The filters in an address, or `NotAFilter`."""
     wanted = Wanted(**{f.name: query.get(f.name, "") for f in fields(Wanted)})
     known = {"about": set(ABOUT), "action": set(ACTIONS), "outcome": set(AuditEntry.Outcome.values), "role": set(ROLES)}
-    for name, values in known.items():
+    for name, values in (known | {"purpose": set(WHY)}).items():
         if (given := getattr(wanted, name)) and given not in values:
             raise NotAFilter(name)
     try:
         uuids = {n: UUID(v) for n in ("person", "patient", "consult") if (v := getattr(wanted, n))}
+        if wanted.source and str(ip_address(wanted.source)) != wanted.source:
+            raise NotAFilter("source")
+        if wanted.session and not _MARK.fullmatch(wanted.session):
+            raise NotAFilter("session")
         days = [date.fromisoformat(day) for day in (wanted.since, wanted.until) if day]
     except ValueError:
         raise NotAFilter("form") from None
@@ -133,6 +145,9 @@ def chips(wanted: Wanted) -> list[Chip]:
         "action": lambda key: ACTIONS[key],
         "outcome": lambda key: AuditEntry.Outcome(key).label,
         "role": lambda key: ROLES[key],
+        "purpose": lambda key: f"to: {WHY[key].lower()}",
+        "source": lambda key: f"from address {key}",
+        "session": lambda key: f"session {key[:8]}",
         "since": lambda key: f"from {key}",
         "until": lambda key: f"up to {key}",
     }
@@ -145,7 +160,7 @@ def found(clinic: UUID, typed: str) -> list[Chip]:
     if not words:
         return []
     choices = [Chip(f"Patient {p}", Wanted(patient=str(p.pk))) for p in _patients(clinic, typed)]
-    choices += _by_id(clinic, typed.strip())
+    choices += [*_by_id(clinic, typed.strip()), *_by_origin(typed.strip())]
     names = Q()
     for word in words:
         names &= Q(name__icontains=word)
@@ -171,6 +186,16 @@ def _by_id(clinic: UUID, typed: str) -> list[Chip]:
         return []
     labels = {"person": "What this person did", "patient": "This patient", "consult": "This consult"}
     return [Chip(label, Wanted(**{name: str(key)})) for name, label in labels.items() if _OF_CLINIC[name](clinic, key)]
+
+
+def _by_origin(typed: str) -> list[Chip]:
+    if _MARK.fullmatch(typed):
+        return [Chip("This session", Wanted(session=typed))]
+    try:
+        source = str(ip_address(typed))
+    except ValueError:
+        return []
+    return [Chip(f"What came from {source}", Wanted(source=source))]
 
 
 def patient_by_number(clinic: UUID, typed: str) -> Patient | None:

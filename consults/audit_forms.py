@@ -8,6 +8,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from accounts.models import User
 from consults import audit_files
 from consults.audit_filters import ABOUT, FIRST_DAY, LAST_DAY, ROLES
+from consults.audit_lines import WHY
 from consults.audit_models import AuditReview
 from consults.confirming import ConfirmedForm
 from vault.audit import ACTIONS
@@ -38,10 +39,13 @@ class NarrowForm(forms.Form):
     role = forms.ChoiceField(required=False, choices=[("", "Any"), *ROLES.items()])
     what = forms.ChoiceField(required=False, label="What")
     outcome = forms.ChoiceField(required=False, label="Result", choices=[("", "Any"), *AuditEntry.Outcome.choices])
+    purpose = forms.ChoiceField(required=False, label="To what end", choices=[("", "Any"), *WHY.items()])
     since = Day(required=False, label="From")
     until = Day(required=False, label="Up to")
     record_number = forms.CharField(required=False, max_length=40, label="Patient’s record number")
     consult = forms.UUIDField(required=False, label="Consult’s id", widget=forms.TextInput)
+    source = forms.GenericIPAddressField(required=False, label="Network address")
+    session = forms.RegexField("^[0-9a-f]{16}$", required=False, label="Session")
 
     def __init__(self, officer: User, data: Any = None, **kwargs: Any) -> None:
         super().__init__(data, auto_id="filter_%s", **kwargs)
@@ -53,7 +57,7 @@ class NarrowForm(forms.Form):
             ("All about", groups),
             ("Only", sorted(actions, key=lambda one: one[1])),
         ]
-        for name in ("q", "record_number", "consult"):
+        for name in ("q", "record_number", "consult", "source", "session"):
             self.fields[name].widget.attrs.update(autocomplete="off", spellcheck="false", autocapitalize="none")
 
 

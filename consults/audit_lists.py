@@ -63,7 +63,7 @@ def scope(clinic: UUID, wanted: Wanted, *, whole: bool = False) -> Scope:
         along, left = AuditEntry.objects.filter(NOT_DONE, mine, outcome=wanted.outcome), wanted.without("outcome")
     else:
         along, left = AuditEntry.objects.filter(mine), wanted
-    for name in ("consult", "person", "outcome", "role"):
+    for name in ("consult", "person", "outcome", "role", "purpose", "source", "session"):
         if value := getattr(left, name):
             rest &= Q(**{name: value})
     if actions := left.actions:

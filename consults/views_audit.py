@@ -96,7 +96,8 @@ def log(request: HttpRequest) -> HttpResponse:
 
 def _unusual(request: HttpRequest, wanted: Wanted, cursor: Cursor) -> dict[str, Any]:
     """What stands out, above the first page; not where the officer has asked for some kinds of entries only."""
-    if cursor != Cursor() or wanted.about or wanted.action or wanted.outcome or wanted.role:
+    kinds = ("about", "action", "outcome", "role", "purpose", "source", "session")
+    if cursor != Cursor() or any(getattr(wanted, name) for name in kinds):
         return {}
     period = wanted
     if not (wanted.since or wanted.until):
@@ -110,7 +111,7 @@ def _as_chosen(wanted: Wanted) -> dict[str, str]:
     """The filters as the form beside the list shows them."""
     number = Patient.objects.filter(pk=wanted.patient).values_list("record_number", flat=True) if wanted.patient else []
     what = f"action:{wanted.action}" if wanted.action else f"about:{wanted.about}" if wanted.about else ""
-    same = ("person", "role", "outcome", "since", "until", "consult")
+    same = ("person", "role", "outcome", "purpose", "since", "until", "consult", "source", "session")
     return {name: getattr(wanted, name) for name in same} | {"what": what, "record_number": next(iter(number), "")}
 
 
@@ -127,7 +128,8 @@ def narrow(request: HttpRequest) -> HttpResponse:
     for name in form.errors:
         messages.warning(request, f"{form.fields[name].label}: this was not understood and is left out.")
     kind, _, what = typed.get("what", "").partition(":")
-    given = {name: str(typed.get(name) or "") for name in ("role", "outcome", "since", "until", "consult")}
+    same = ("role", "outcome", "purpose", "since", "until", "consult", "source", "session")
+    given = {name: str(typed.get(name) or "") for name in same}
     wanted = Wanted(**given, person=str(typed["person"].pk) if typed.get("person") else "")
     wanted = replace(wanted, **({kind: what} if kind else {}))
     if number := typed.get("record_number"):
@@ -144,7 +146,11 @@ def narrow(request: HttpRequest) -> HttpResponse:
 
 
 def _search(request: HttpRequest, typed: str) -> HttpResponse:
-    choices = audit_filters.found(person(request).clinic_id, typed)
+    clinic = person(request).clinic_id
+    number = int(typed) if typed.isascii() and typed.isdecimal() and len(typed) < 19 else 0  # as a check names an entry
+    if AuditEntry.objects.filter(pk=number, clinic_id=clinic).exists():
+        return redirect("admin:vault_auditentry_change", number)
+    choices = audit_filters.found(clinic, typed)
     looked(request, "search", found=len(choices))
     if len(choices) == 1:
         return redirect(list_of(choices[0].rest))

@@ -22,7 +22,7 @@ def entry(user, action="patient.view", *, at=None, outcome="done", **about):
         person=str(user.pk),
         person_name=user.name,
         role=user.role,
-        **{name: str(value) for name, value in about.items() if name in ("patient", "consult")},
+        **{name: str(value) for name, value in about.items() if name != "detail"},
         detail=about.get("detail", {}),
     )
     made.save(force_insert=True)

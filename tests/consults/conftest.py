@@ -40,10 +40,13 @@ def told(cast):
 
     visit = bring_to("started", cast.clinician, cast.patient).consult
     noon = datetime(2026, 3, 10, 12, tzinfo=UTC)
+    patient, there, mark = cast.patient.pk, "192.0.2.9", "0123456789abcdef"
     return {
-        "read": entry(cast.clinician, "patient.reveal", patient=cast.patient.pk),
-        "refused": entry(cast.colleague, "patient.reveal", outcome="refused", patient=cast.patient.pk),
-        "visit": entry(cast.clinician, "consult.view", consult=visit.pk, patient=cast.patient.pk),
+        "read": entry(cast.clinician, "patient.reveal", patient=patient, purpose="treat"),
+        "refused": entry(
+            cast.colleague, "patient.reveal", outcome="refused", patient=patient, source=there, session=mark
+        ),
+        "visit": entry(cast.clinician, "consult.view", consult=visit.pk, patient=patient, source=there, session=mark),
         "old": entry(cast.colleague, "consent.statement", at=noon),
         "older": entry(cast.colleague, "consent.statement", at=noon - timedelta(days=2)),
         "theirs": entry(cast.outsider, "patient.reveal", patient=cast.outsiders_patient.pk),
