@@ -122,6 +122,8 @@ KIND_OF = {
     "consult.admit": UPDATE,
     "consult.connect": ACTIVITY,
     "consult.phone": UPDATE,
+    "consult.proof": AUTHENTICATION,
+    "consult.proof.differ": ALERT,
     "consult.end": UPDATE,
     "consult.note": CREATE,
     "consult.note.read": READ,

@@ -102,6 +102,13 @@ class Participant(models.Model):
     #: the open socket, so that a newer tab takes over from an older one
     connection = models.CharField(max_length=32, blank=True)
     seen_at = models.DateTimeField(null=True)
+    #: what this side's page last found out about the other end (signaling/PROTOCOL.md): its words, and a digest over
+    #: both certificates as it sees them
+    proof_state = models.CharField(max_length=10, blank=True)
+    proof_digest = models.CharField(max_length=64, blank=True)
+    #: of which connection: its negotiation and both pages' tabs
+    proof_pair = models.CharField(max_length=48, blank=True)
+    proof_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [

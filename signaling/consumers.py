@@ -6,9 +6,11 @@ import time
 from typing import Any
 from uuid import UUID
 
+from channels.db import database_sync_to_async
 from django.conf import settings
 from django.db import DatabaseError
 
+from consults import proofs
 from consults.hints import consult_group
 from consults.models import Participant
 from consults.visit import View
@@ -25,11 +27,17 @@ FRAMES_AT_ONCE = 120
 #: a leg to the worker costs it a key, a socket and a log entry; a page makes one or two, and another when it breaks
 WORKER_OFFERS_PER_SECOND = 0.5
 WORKER_OFFERS_AT_ONCE = 6
+#: each is an entry in the log
+CHECKS_PER_SECOND = 0.2
+CHECKS_AT_ONCE = 8
 WORKERS = "workers"
 
 
 def seat_group(participant_id: object) -> str:
     return f"seat.{participant_id}"
+
+
+Passed = protocol.Description | protocol.Candidate | protocol.Media | protocol.Proof
 
 
 class VisitConsumer(Watched):
@@ -65,6 +73,7 @@ class VisitConsumer(Watched):
             return
         self.rate = protocol.Rate(FRAMES_PER_SECOND, FRAMES_AT_ONCE, time.monotonic())
         self.offers = protocol.Rate(WORKER_OFFERS_PER_SECOND, WORKER_OFFERS_AT_ONCE, time.monotonic())
+        self.checks = protocol.Rate(CHECKS_PER_SECOND, CHECKS_AT_ONCE, time.monotonic())
         self.candidates = 0
         await self.channel_layer.group_add(consult_group(self.consult_id), self.channel_name)
         await self.channel_layer.group_add(seat_group(self.visitor.participant.id), self.channel_name)
@@ -106,16 +115,14 @@ class VisitConsumer(Watched):
     async def carry_out(self, frame: protocol.Received) -> None:
         match frame:
             case protocol.Hello():
-                try:
-                    await self.arrive(frame)
-                except DatabaseError:  # nobody comes in unwritten; the page comes back by itself
-                    logger.exception("an arrival could not be written down")
-                    await self.shut(LATER)
+                await self.arrive(frame)
             case protocol.Description():
                 await self.describe(frame)
             case protocol.Candidate():
                 await self.trickle(frame)
-            case protocol.Media():
+            case protocol.Checked():
+                await self.note_check(frame)
+            case protocol.Media() | protocol.Proof():
                 if self.view and self.view.gate_open:
                     await self.to_peer(frame)
             case protocol.VoiceStop():
@@ -128,8 +135,12 @@ class VisitConsumer(Watched):
     async def arrive(self, hello: protocol.Hello) -> None:
         assert self.visitor is not None  # noqa: S101  (accepted sockets have a visitor)
         self.tab = hello.tab
-        self.connection = await presence.arrive_async(self.visitor, hello.tab)
-        await self.look()
+        try:
+            self.connection = await presence.arrive_async(self.visitor, hello.tab)
+            await self.look()
+        except DatabaseError:  # nobody comes in unwritten; the page comes back by itself
+            logger.exception("an arrival could not be written down")
+            await self.shut(LATER)
 
     async def describe(self, frame: protocol.Description) -> None:
         sdp.check_description(frame.sdp, frame.leg)
@@ -185,7 +196,23 @@ class VisitConsumer(Watched):
         else:
             await self.to_worker(protocol.passed_on(frame, self.role))
 
-    async def to_peer(self, frame: protocol.Description | protocol.Candidate | protocol.Media) -> None:
+    async def note_check(self, frame: protocol.Checked) -> None:
+        """What this page knows of the other end goes into the log; a call goes on when that cannot be written now."""
+        view = self.view
+        if self.visitor is None or view is None or frame.negotiation != view.consult.negotiation:
+            return
+        if not self.checks.take(time.monotonic()):
+            await self.fault("unwritten", "The check is written down later.")
+            return
+        tabs = (self.tab, frame.peer) if self.role == Participant.Role.CLINICIAN else (frame.peer, self.tab)
+        found = proofs.Found(f"{frame.negotiation}.{'.'.join(tabs)}", frame.state, frame.digest, frame.why)
+        try:
+            await database_sync_to_async(proofs.note)(self.visitor.participant, found, self.visitor.actor)
+        except DatabaseError:
+            logger.exception("a check could not be written down")
+            await self.fault("unwritten", "The check is written down later.")
+
+    async def to_peer(self, frame: Passed) -> None:
         if not self.peer_id:
             return
         text = protocol.encode(protocol.passed_on(frame, self.role))

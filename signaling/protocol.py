@@ -46,6 +46,31 @@ class Media(Frame, tag="media"):
     screen: bool
 
 
+Hex256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+
+
+class Proof(Frame, tag="proof"):
+    """One step by which the two pages check each other's certificates; its value is theirs, the server judges none."""
+
+    negotiation: Negotiation
+    step: Literal["link", "commit", "nonce", "reveal", "agreed", "differ"]
+    value: Hex256
+    #: which link secret, where a page may know several
+    key: Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{16})?\Z")]
+
+
+class Checked(Frame, tag="checked"):
+    """What a page found out about the other end, for the log."""
+
+    negotiation: Negotiation
+    #: the other page that was checked, by its tab
+    peer: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}\Z")]
+    state: Literal["none", "link", "comparison", "failed"]
+    #: over both certificates' fingerprints as this page sees them; empty when it failed before it saw them
+    digest: Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{64})?\Z")]
+    why: Literal["", "link", "certificate", "transports", "commitment", "differ"]
+
+
 class VoiceStop(Frame, tag="voice_stop"):
     pass
 
@@ -58,7 +83,7 @@ class Ping(Frame, tag="ping"):
     pass
 
 
-Received = Hello | Description | Candidate | Media | VoiceStop | Phone | Ping
+Received = Hello | Description | Candidate | Media | Proof | Checked | VoiceStop | Phone | Ping
 
 
 class Quality(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_field="kind", tag="quality"):
@@ -124,7 +149,7 @@ def _convert(value: Any, kinds: Any) -> Any:
         raise BadFrame("not a frame of this protocol") from None
 
 
-def passed_on(frame: Description | Candidate | Media, sender: str) -> dict[str, Any]:
+def passed_on(frame: Description | Candidate | Media | Proof, sender: str) -> dict[str, Any]:
     """The frame as the other side gets it, with `from` stamped by the server."""
     return {**msgspec.to_builtins(frame), "from": sender}
 

@@ -46,6 +46,8 @@ ACTIONS = {
     "consult.admit": "admitted the patient",
     "consult.connect": "connected to the visit",
     "consult.phone": "was told to go on by telephone",
+    "consult.proof": "checked that nobody is in between",
+    "consult.proof.differ": "found that the two ends see different certificates",
     "consult.end": "ended the consult",
     "consult.note": "wrote a note",
     "consult.note.read": "read a note",

@@ -2,7 +2,9 @@
  * The call leg: one peer connection between the two browsers, by W3C perfect negotiation (webrtc-pc, 10.7). No DOM.
  *
  * The connection object and its transceivers are made before the gate opens, so that only the exchange itself is left
- * to do then. Events: "remote" {stream}, "connection" {state}, "quality" {word, rtt_ms, jitter_ms, loss, ...}.
+ * to do then. Events: "remote" {stream}, "connection" {state}, "quality" {word, rtt_ms, jitter_ms, loss, ...}, and for
+ * the proof (check.js) "transport" when something below the media changed, "foreign" when a description names a
+ * certificate that is not the proved one. While the call is held nothing of the other side is shown and nothing is sent.
  */
 
 import { measure } from "./quality.js";
@@ -24,11 +26,16 @@ export class Call extends EventTarget {
   /**
    * @param {Wire} wire
    * @param {"clinician" | "patient"} role
+   * @param {RTCCertificate | null} certificate this page's own, the same for all its connections
    */
-  constructor(wire, role) {
+  constructor(wire, role, certificate = null) {
     super();
     this.wire = wire;
     this.polite = role === "patient";
+    this.certificate = certificate;
+    this.held = false;
+    /** the other side's fingerprint once it is proved */
+    this.expected = "";
     this.negotiation = -1;
     this.peer = "";
     /** @type {CallState} */
@@ -82,12 +89,17 @@ export class Call extends EventTarget {
 
   /** @param {RTCIceServer[]} servers */
   fresh(servers) {
+    const certificates = this.certificate ? [this.certificate] : undefined;
     const pc = new RTCPeerConnection({
       iceServers: servers,
       iceTransportPolicy: this.relayOnly ? "relay" : "all",
       bundlePolicy: "max-bundle",
       rtcpMuxPolicy: "require",
+      ...(certificates && { certificates }),
     });
+    for (const name of ["connectionstatechange", "iceconnectionstatechange", "signalingstatechange"]) {
+      pc.addEventListener(name, () => pc === this.pc && this.tell("transport", {}));
+    }
     this.makingOffer = false;
     this.ignoring = false;
     this.totals = null;
@@ -97,7 +109,7 @@ export class Call extends EventTarget {
     if (!this.polite) this.addSenders(pc);
     pc.ontrack = ({ track }) => {
       this.remote.addTrack(track);
-      this.tell("remote", { stream: this.remote });
+      if (!this.held) this.tell("remote", { stream: this.remote });
     };
     pc.onicecandidate = ({ candidate }) => {
       // Before the gate opens candidates only gather in the prepared offer.
@@ -142,7 +154,7 @@ export class Call extends EventTarget {
   /** @param {RTCPeerConnection} pc */
   addSenders(pc) {
     for (const kind of /** @type {const} */ (["audio", "video"])) {
-      pc.addTransceiver(this.own[kind] ?? kind, { direction: "sendrecv" });
+      pc.addTransceiver(this.outgoing(kind) ?? kind, { direction: "sendrecv" });
     }
   }
 
@@ -162,7 +174,32 @@ export class Call extends EventTarget {
   replaceTrack(kind, track) {
     this.own[kind] = track;
     const sender = this.sender(kind);
-    if (sender) void sender.replaceTrack(track);
+    if (sender) void sender.replaceTrack(this.outgoing(kind));
+  }
+
+  /** @param {"audio" | "video"} kind */
+  outgoing(kind) {
+    return this.held ? null : this.own[kind];
+  }
+
+  /**
+   * Hold the media back, both ways, or let them go.
+   * @param {boolean} held
+   */
+  hold(held) {
+    if (held === this.held) return;
+    this.held = held;
+    for (const kind of /** @type {const} */ (["audio", "video"])) this.replaceTrack(kind, this.own[kind]);
+    this.tell("remote", { stream: held ? new MediaStream() : this.remote });
+  }
+
+  /**
+   * Whether a description names no other certificate than the proved one.
+   * @param {string} sdp
+   */
+  names(sdp) {
+    const named = [...sdp.matchAll(/^a=fingerprint:sha-256 ([0-9A-F:]+)/gim)].map((found) => found[1].replaceAll(":", "").toLowerCase());
+    return !this.expected || (named.length > 0 && named.every((one) => one === this.expected));
   }
 
   /** @param {"audio" | "video"} kind */
@@ -226,11 +263,13 @@ export class Call extends EventTarget {
    */
   restart(servers, negotiation, peer) {
     this.pc.close();
+    this.expected = "";
     this.negotiation = negotiation;
     this.peer = peer;
     this.servers = servers;
     this.pc = this.fresh(servers);
-    this.tell("remote", { stream: this.remote });
+    this.tell("transport", {});
+    this.tell("remote", { stream: this.held ? new MediaStream() : this.remote });
     this.become(peer ? "connecting" : "waiting");
   }
 
@@ -276,6 +315,10 @@ export class Call extends EventTarget {
 
   /** @param {any} frame */
   async described(frame) {
+    if (!this.names(frame.sdp)) {
+      this.tell("foreign", {});
+      return;
+    }
     const collision = frame.type === "offer" && (this.makingOffer || this.pc.signalingState !== "stable");
     this.ignoring = !this.polite && collision;
     if (this.ignoring && this.pc.signalingState === "have-local-offer") this.sendDescription(); // she may not have it
@@ -295,7 +338,7 @@ export class Call extends EventTarget {
     for (const transceiver of this.pc.getTransceivers()) {
       const kind = transceiver.receiver.track.kind === "audio" ? "audio" : "video";
       transceiver.direction = "sendrecv";
-      if (transceiver.sender.track !== this.own[kind]) await transceiver.sender.replaceTrack(this.own[kind]);
+      if (transceiver.sender.track !== this.outgoing(kind)) await transceiver.sender.replaceTrack(this.outgoing(kind));
     }
   }
 
