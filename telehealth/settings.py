@@ -160,6 +160,8 @@ if DATABASE_URL:
     DATABASES: dict[str, dict[str, Any]] = {"default": env.db_url("DATABASE_URL")}
     DATABASES["default"].setdefault("CONN_HEALTH_CHECKS", True)
     DATABASES["default"].setdefault("CONN_MAX_AGE", 60)
+    # Django forbids prepared statements where nothing is said; what asks for them (vault/rows.py) names each.
+    DATABASES["default"].setdefault("OPTIONS", {}).setdefault("prepare_threshold", 1_000_000)
 else:
     DATABASES = {
         "default": {

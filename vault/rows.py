@@ -1,6 +1,7 @@
 """Rows faster than the ORM moves them: COPY and prepared statements on Postgres, plain SQL on SQLite."""
 
 import contextlib
+import json
 import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -132,6 +133,16 @@ def new_ids(model: type[Model], count: int) -> list[int]:
 def stored(value: UUID) -> Any:
     """A UUID as the database's columns keep it."""
     return value if connection.features.has_native_uuid_field else value.hex
+
+
+def given_uuid(value: UUID | str) -> UUID:
+    """A UUID out of a column."""
+    return value if isinstance(value, UUID) else UUID(value)
+
+
+def given(value: Any) -> Any:
+    """JSON out of a column, which SQLite keeps as text."""
+    return json.loads(value) if isinstance(value, str) else value
 
 
 def moment(value: datetime) -> Any:
