@@ -1,10 +1,9 @@
 """Many patients at once: added for an import, read for keeping keys and indexes."""
 
-import uuid
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from json.encoder import encode_basestring
-from operator import attrgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -13,16 +12,16 @@ from django.utils import timezone
 
 from vault import audit, postings
 from vault.core.records import Record, RecordSealer, associated_data
-from vault.core.sealing import CannotOpen, new_key, owner_of
+from vault.core.sealing import CannotOpen, new_keys, owner_of
 from vault.core.terms import DIGESTED, digest_text, terms
-from vault.core.tokens import new_tokens
+from vault.core.tokens import new_rows
 from vault.custody import VaultUnavailable
 from vault.keydocument import KeySet
 from vault.keyring import Index, indexes, prove, unwrap_data_key, wrap_data_key
 from vault.keywatch import keys
 from vault.models import DataKey, Patient, SealedRecord
 from vault.patients import entry_of
-from vault.records import TOKENS, masks_of
+from vault.records import SHOWN, TOKENS
 from vault.rows import add_many, new_ids, read, stored, stream
 
 #: the sealed index, and the fields that have digests
@@ -43,6 +42,8 @@ _PATIENT = (
 )
 
 
+#: version and variant of a random UUID (RFC 9562, 5.4), and the bits they take
+_UUID4, _UUID4_CLEAR = 0x4 << 76 | 0x2 << 62, 0xF << 76 | 0x3 << 62
 #: rows written at a time
 SLICE = 1000
 #: rows read at a time: what is in memory together has to fit the processor's cache, or opening takes a third longer
@@ -63,7 +64,7 @@ def create_many(
     clinic_row.last_number += len(rows)
     digested = [field for field in DIGESTED if field in indexed]
     # In order: then the database appends to its indexes, where it would search them for each row.
-    ids = sorted((uuid.uuid4() for _ in rows), key=attrgetter("int"))
+    ids = _new_ids(len(rows))
     for at in range(0, len(rows), SLICE):
         end = at + SLICE
         _add_rows(clinic, rows[at:end], ids[at:end], first + at, live[0], digested)
@@ -75,6 +76,13 @@ def create_many(
     clinic_row.save()
     audit.record("patient.create", actor, count=len(rows), first=first, last=clinic_row.last_number)
     return ids
+
+
+def _new_ids(count: int) -> list[UUID]:
+    """As many random UUIDs as `uuid4` makes them, ascending; by way of whole numbers, which takes half as long."""
+    noise = os.urandom(16 * count)
+    numbers = sorted([int.from_bytes(noise[at : at + 16], "big") & ~_UUID4_CLEAR for at in range(0, len(noise), 16)])
+    return [UUID(int=number | _UUID4) for number in numbers]
 
 
 def _add_rows(
@@ -89,11 +97,11 @@ def _add_rows(
     data_keys: list[tuple[Any, ...]] = []
     records: list[tuple[Any, ...]] = []
     key_ids = new_ids(DataKey, len(rows))
-    for number, (row, patient, key_id) in enumerate(zip(rows, ids, key_ids, strict=True), first):
-        values, key, owner = row.values, new_key(), owner_of(clinic, patient)
+    tokens = new_rows([row.values for row in rows], TOKENS)
+    made = zip(rows, ids, key_ids, new_keys(len(rows)), tokens, strict=True)
+    for number, (row, patient, key_id, key, bound) in enumerate(made, first):
+        values, owner = row.values, owner_of(clinic, patient)
         own_id = patient if native else patient.hex
-        tokens = new_tokens(values)
-        bound = [tokens.get(field, "") for field in TOKENS]
         sealed = RecordSealer(key).seal(Record(values), associated_data(owner, 1, 1, bound))
         digests = [digest(f, digest_text(values[f])) if f in values else None for f in digested]
         patients.append((own_id, clinic_id, row.record_number, _masks_as_json(values), number, at, *bound, *digests))
@@ -106,7 +114,7 @@ def _add_rows(
 
 def _masks_as_json(values: Mapping[str, str]) -> str:
     # The encoder proper takes longer to begin than to write so little.
-    return "{" + ", ".join([f'"{field}": {encode_basestring(m)}' for field, m in masks_of(values).items()]) + "}"
+    return "{" + ", ".join([f'"{f}": {encode_basestring(mask(values[f]))}' for f, mask in SHOWN if f in values]) + "}"
 
 
 class Opened(NamedTuple):

@@ -13,12 +13,12 @@ from django.utils import timezone
 
 from vault import audit, postings
 from vault.core.blocks import Entry
-from vault.core.fields import KINDS, BadValue, fold
+from vault.core.fields import KINDS, BadValue, fold, is_mask
 from vault.core.records import Record
 from vault.core.sealing import CannotOpen, Place
 from vault.core.terms import DIGESTED, digest_text, sort_key, terms
 from vault.core.terms import record_number as as_looked_up
-from vault.core.tokens import new_token
+from vault.core.tokens import is_token, new_token
 from vault.keyring import Index, create_data_key, indexes, newest_data_key, opener
 from vault.models import AuditEntry, Patient, SealedRecord, SealedValue
 from vault.records import read_record, write_record
@@ -44,12 +44,23 @@ class NotRevealed(Exception):
     """The reveal was refused; the message says why, in words for the person who asked."""
 
 
+#: what a page or an export shows in a value's place must not come back and be sealed as the value
+STAND_IN = "Enter the value itself: this is only what stands in its place."
+
+
+def is_stand_in(text: str) -> bool:
+    return is_token(text) or is_mask(text)
+
+
 def normalise(values: Mapping[str, str]) -> dict[str, str]:
     """Checked and normalised values of the fields that have one; `BadFields` names every bad one at once."""
     clean: dict[str, str] = {}
     errors: dict[str, str] = {}
     for field, value in values.items():
         if not value.strip():
+            continue
+        if is_stand_in(value.strip()):
+            errors[field] = STAND_IN
             continue
         try:
             clean[field] = KINDS[field].normalise(value, settings.DEFAULT_REGION)
@@ -121,6 +132,10 @@ def change(patient: Patient, values: Mapping[str, str], actor: audit.Actor, *, r
         raise BadFields(missing)
     after = {f: v for f, v in {**before.values, **clean}.items() if f not in gone}
     changed = sorted(f for f in KINDS if before.values.get(f) != after.get(f))
+    # Initials and years are masks that look like values.
+    masked = {f: STAND_IN for f in changed if f in after and after[f] == patient.masks.get(f)}
+    if masked:
+        raise BadFields(masked)
     if not changed:
         return patient
     version = SealedRecord.objects.values_list("version", flat=True).get(patient=patient) + 1

@@ -1,8 +1,6 @@
 """Sealed records in the database: read with every check there is, and written."""
 
-import json
 from collections.abc import Iterable, Mapping
-from typing import Any
 from uuid import UUID
 
 from vault.core.fields import BLANK_MASK, KINDS
@@ -11,7 +9,7 @@ from vault.core.sealing import CannotOpen, owner_of
 from vault.core.tokens import new_token
 from vault.keyring import newest_data_key, opener, opener_of
 from vault.models import Patient, SealedRecord
-from vault.rows import read, stored
+from vault.rows import given, given_uuid, read, stored
 
 #: the token columns in the order in which a record is bound to them
 TOKENS = tuple(CODES)
@@ -31,10 +29,13 @@ WHERE p.id = %s
 """  # noqa: S608
 
 
+#: the fields whose mask shows something, and how it is made
+SHOWN = tuple((field, kind.mask) for field, kind in KINDS.items() if kind.mask(field) != BLANK_MASK)
+
+
 def masks_of(values: Mapping[str, str]) -> dict[str, str]:
     """Field -> mask, without those that show nothing."""
-    masks = {field: KINDS[field].mask(value) for field, value in values.items()}
-    return {field: mask for field, mask in masks.items() if mask != BLANK_MASK}
+    return {field: mask(values[field]) for field, mask in SHOWN if field in values}
 
 
 def tokens_of(patient: Patient) -> list[str]:
@@ -58,17 +59,13 @@ def read_by_id(patient: UUID) -> Record:
     if not rows:
         raise CannotOpen
     clinic, masks, version, sealed, generation, wrapped, change, *tokens = rows[0]
-    owner = owner_of(clinic if isinstance(clinic, UUID) else UUID(clinic), patient)
+    owner = owner_of(given_uuid(clinic), patient)
     place = associated_data(owner, generation, version, tokens)
     record = opener_of(bytes(wrapped), owner, generation).records.open(bytes(sealed), place)
-    newest = _json(change).get("version") if change else 1
-    if version != newest or not agrees(record, tokens, _json(masks)):
+    newest = given(change).get("version") if change else 1
+    if version != newest or not agrees(record, tokens, given(masks)):
         raise CannotOpen
     return record
-
-
-def _json(value: Any) -> Any:
-    return json.loads(value) if isinstance(value, str) else value
 
 
 def open_row(row: SealedRecord, patient: Patient) -> Record:

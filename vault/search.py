@@ -1,11 +1,13 @@
 """Finding patients without opening their records: by digest, or in the sealed index, sorted by name (FORMAT.md)."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db import connection
 
 from vault import audit, postings
 from vault.core.blocks import Entry
@@ -14,7 +16,7 @@ from vault.core.terms import Question, Term, Word, questions, sort_key, terms
 from vault.keyring import Index, indexes
 from vault.models import AuditEntry, ClinicIndex, Patient
 from vault.records import read_record
-from vault.rows import stored
+from vault.rows import given, given_uuid, read, stored
 
 LONGEST_QUERY = 200
 #: patients with the same phone number or e-mail who are looked at one by one
@@ -30,6 +32,8 @@ class Found:
     patients: list[Patient] = field(default_factory=list)
     similar: list[Patient] = field(default_factory=list)
     more: bool = False
+    #: who was looked at and did not open
+    shut: list[UUID] = field(default_factory=list)
 
 
 def find(clinic: UUID, query: str, actor: audit.Actor, *, limit: int = 20) -> Found:
@@ -39,6 +43,8 @@ def find(clinic: UUID, query: str, actor: audit.Actor, *, limit: int = 20) -> Fo
     except CannotOpen:
         audit.record("vault.tamper", actor, outcome=AuditEntry.Outcome.FAILED, what="index")
         raise
+    for patient in found.shut:
+        audit.record("vault.tamper", actor, patient=patient, outcome=AuditEntry.Outcome.FAILED)
     audit.record(
         "patient.search",
         actor,
@@ -52,20 +58,22 @@ def find(clinic: UUID, query: str, actor: audit.Actor, *, limit: int = 20) -> Fo
 def look(clinic: UUID, query: str, *, limit: int = 20) -> tuple[Found, Question | None]:
     """What `find` finds, and as which question it was read; without the entry, which the caller owes."""
     found, asked = Found(), None
+    shut: set[UUID] = set()
     for asked in questions(query[:LONGEST_QUERY], settings.DEFAULT_REGION):
         answer = _answer(clinic, asked, limit)
+        shut.update(answer.shut)
         if answer.patients or not found.similar:
             found = answer
         if answer.patients:
             break
-    return found, asked
+    return replace(found, shut=sorted(shut)), asked
 
 
 def _answer(clinic: UUID, asked: Question, limit: int) -> Found:
     live = indexes(clinic)
     if asked.digests:
-        patients = _by_digest(clinic, live, asked)
-        return Found(patients[:limit], more=len(patients) > limit)
+        patients, shut = _by_digest(clinic, live, asked)
+        return Found(patients[:limit], more=len(patients) > limit, shut=shut)
     for _ in range(TRIES):
         exact, similar, long = _by_name(live[0], asked, limit)
         # What finds nothing may have looked under an index key that was replaced meanwhile.
@@ -105,13 +113,20 @@ def _in_order(clinic: UUID, entries: list[Entry]) -> list[Patient]:
     if not entries:
         return []
     numbers = [entry.number for entry in entries]
-    marks = ", ".join(["%s"] * len(numbers))
-    known = {p.number: p for p in _patients(f"clinic_id = %s AND number IN ({marks})", [stored(clinic), *numbers])}
+    if connection.vendor == "postgresql":  # one statement, however many they are, which is planned once
+        rows = _patients("clinic_id = %s AND number = ANY(%s::bigint[])", [stored(clinic), numbers])
+    else:
+        marks = ", ".join(["%s"] * len(numbers))
+        rows = _patients(f"clinic_id = %s AND number IN ({marks})", [stored(clinic), *numbers])
+    known = {patient.number: patient for patient in rows}
     return [known[e.number] for e in entries if e.number in known]
 
 
-def _by_digest(clinic: UUID, live: list[Index], asked: Question) -> list[Patient]:
-    """One indexed read; what else was asked is checked in the few records that it finds."""
+def _by_digest(clinic: UUID, live: list[Index], asked: Question) -> tuple[list[Patient], list[UUID]]:
+    """One indexed read; what else was asked is checked in the few records that it finds.
+
+    A record that does not open comes last, by its mask, and is named: it hides nobody else.
+    """
     wanted: list[str] = []
     values: list[Any] = []
     for alternatives in asked.digests:
@@ -121,10 +136,19 @@ def _by_digest(clinic: UUID, live: list[Index], asked: Question) -> list[Patient
     rows = _patients(f"{' AND '.join(wanted)} LIMIT {MOST_ALIKE}", values)
     rows = sorted((row for row in rows if row.clinic_id == clinic), key=lambda row: row.number or 0)
     if len(rows) < 2 and not asked.words and asked.year is None:
-        return rows
-    records = [(row, read_record(row).values) for row in rows]
-    named = [(values["name"], row) for row, values in records if _fits(asked, values)]
-    return [row for _, row in sorted(named, key=lambda pair: (sort_key(pair[0]), pair[1].number or 0))]
+        return rows, []
+    named: list[tuple[int, int, Patient]] = []
+    shut: list[Patient] = []
+    for row in rows:
+        try:
+            known = read_record(row).values
+        except CannotOpen:
+            shut.append(row)
+            continue
+        if _fits(asked, known):
+            named.append((sort_key(known["name"]), row.number or 0, row))
+    ordered = [row for *_, row in sorted(named, key=itemgetter(0, 1))]
+    return ordered + shut, [row.id for row in shut]
 
 
 def _column(clinic: UUID, index: str, text: str, live: list[Index]) -> tuple[str, list[Any]]:
@@ -146,7 +170,12 @@ _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM vault_patient"  # noqa: S608
 
 def _patients(where: str, values: list[Any]) -> list[Patient]:
     """By hand, since the ORM takes longer to write these statements than they take to run."""
-    return list(Patient.objects.raw(f"{_SELECT} WHERE {where}", values))
+    return [
+        Patient.from_db(
+            connection.alias, _COLUMNS, (given_uuid(row[0]), given_uuid(row[1]), row[2], given(row[3]), row[4])
+        )
+        for row in read(f"{_SELECT} WHERE {where}", values)
+    ]
 
 
 def _fits(asked: Question, values: Mapping[str, str]) -> bool:

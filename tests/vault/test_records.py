@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 from django.core import serializers
-from django.db import transaction
+from django.db import connection, transaction
 from django.forms import modelform_factory
 from django.forms.models import model_to_dict
 from django.urls import reverse
@@ -55,8 +55,14 @@ ENTRY_POINTS = {
     "change": lambda p: patients.change(p, {"name": "Ann Other"}, BY),
     "bulk": lambda p: _in_bulk(p),
     "reseal": lambda p: rotation.reseal(p),
-    "search": lambda p: search.find(p.clinic_id, "ann +442079460999", BY),
+    "search": lambda p: _in_search(p),
 }
+
+
+def _in_search(patient):
+    """A search lists her by her mask, unread, and says so."""
+    if search.find(patient.clinic_id, "ann +442079460999", BY).shut == [patient.id]:
+        raise CannotOpen
 
 
 def _in_bulk(patient):
@@ -271,3 +277,40 @@ def test_nothing_is_asked_beside_a_list_that_is_given_out(cast, ask):
     listing.close()
     cast.patient.refresh_from_db()
     assert read_by_id(cast.patient.id).values
+
+
+STAND_INS = ["tel_" + "a" * 26, "••••42", "••••••", "•••@canary.example"]
+
+
+@pytest.mark.parametrize("stand_in", STAND_INS)
+def test_a_token_or_a_mask_is_never_sealed_as_a_value(cast, stand_in):
+    before = read_by_id(cast.patient.id)
+    with pytest.raises(patients.BadFields) as bad:
+        patients.change(cast.patient, {"address": stand_in, "notes": stand_in, "name": stand_in}, BY)
+    assert set(bad.value.errors) == {"address", "notes", "name"}
+    with pytest.raises(patients.BadFields):
+        patients.create(cast.clinic.id, {"name": stand_in, "birth_date": "1990-01-01"}, BY)
+    assert read_by_id(cast.patient.id) == before
+
+
+def test_her_own_initials_are_not_taken_for_her_name(cast):
+    with pytest.raises(patients.BadFields, match="another look"):
+        patients.change(cast.patient, {"name": cast.patient.masks["name"]}, BY)
+    assert read_by_id(cast.patient.id).values["name"] == MARIA["name"]
+
+
+def test_who_is_called_by_initials_keeps_her_name(cast):
+    short = patients.create(cast.clinic.id, {"name": "M. Q.", "birth_date": "1990-01-01"}, BY)
+    patients.change(short, {"name": "M. Q.", "address": "1 Long Lane"}, BY)
+    assert read_by_id(short.id).values == {"name": "M. Q.", "birth_date": "1990-01-01", "address": "1 Long Lane"}
+
+
+def test_what_is_asked_often_is_planned_once(cast):
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite keeps its statements by itself")
+    for _ in range(3):
+        read_by_id(cast.patient.id)
+    with connection.cursor() as cursor:
+        asked = "SELECT generic_plans + custom_plans FROM pg_prepared_statements WHERE statement LIKE %s"
+        cursor.execute(asked, ["%vault_sealedrecord%"])
+        assert [row[0] >= 3 for row in cursor.fetchall()] == [True]

@@ -13,7 +13,7 @@ from vault.core.fields import fold
 from vault.core.sealing import CannotOpen
 from vault.core.terms import near, sort_key
 from vault.keyring import indexes
-from vault.models import AuditEntry, IndexBlock, Patient
+from vault.models import AuditEntry, IndexBlock, Patient, SealedRecord
 
 
 def _find(cast, query, **options):
@@ -251,6 +251,15 @@ def test_a_damaged_block_is_one_error_and_in_the_log(cast):
         _find(cast, "quix")
     assert AuditEntry.objects.filter(action="vault.tamper", outcome="failed").exists()
     assert _find(cast, "mari") == [cast.patient]
+
+
+def test_a_record_that_was_tampered_with_hides_nobody_who_shares_her_phone(cast):
+    sister = patients.create(cast.clinic.id, {**OTHER, "phone": MARIA["phone"]}, BY)
+    row = SealedRecord.objects.get(patient=sister)
+    SealedRecord.objects.filter(pk=row.pk).update(sealed=bytes(row.sealed[:-1]) + bytes([row.sealed[-1] ^ 1]))
+    assert [found.id for found in _find(cast, MARIA["phone"])] == [cast.patient.id, sister.id]
+    tampered = AuditEntry.objects.filter(action="vault.tamper", outcome="failed")
+    assert [entry.patient for entry in tampered] == [str(sister.id)]
 
 
 def test_a_block_moved_to_another_label_does_not_open(cast):

@@ -97,6 +97,11 @@ def _nothing(_value: str) -> str:
     return BLANK_MASK
 
 
+def is_mask(text: str) -> bool:
+    """Whether the text is a mask that can be told from a value by its looks."""
+    return re.fullmatch(r"•{6}|•{4}..|•{3}@.*", text) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One kind of protected field."""

@@ -14,6 +14,7 @@ from vault.core.sealing import KEY_BYTES, CannotOpen
 VERSION = b"\x02"
 #: the field's code in the sealed bytes, ascending; a code is never given twice
 CODES = {"name": 1, "birth_date": 2, "national_id": 3, "phone": 4, "email": 5, "address": 6, "notes": 7}
+_CODES = tuple(CODES.items())
 _FIELDS = {code: field for field, code in CODES.items()}
 _HEAD = 33
 _NONCE_END = _HEAD + 12
@@ -68,13 +69,14 @@ class RecordSealer:
 
 def _encode(record: Record) -> bytes:
     values, decoy = record
-    parts = [bytes((_DECOY if decoy else 0, len(values)))]
-    for field, code in CODES.items():
+    parts, pack = [bytes((_DECOY if decoy else 0, len(values)))], _ENTRY.pack
+    for field, code in _CODES:
         if field in values:
             text = values[field].encode()
-            if not 0 < len(text) <= _LONGEST:
+            length = len(text)
+            if not 0 < length <= _LONGEST:
                 raise ValueError("a value has 1 to 65,535 bytes")
-            parts += _ENTRY.pack(code, len(text)), text
+            parts += pack(code, length), text
     if len(parts) != 2 * len(values) + 1:
         raise ValueError("a record has known fields only")
     plain = b"".join(parts)

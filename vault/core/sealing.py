@@ -60,6 +60,12 @@ def new_key() -> bytes:
     return os.urandom(KEY_BYTES)
 
 
+def new_keys(count: int) -> list[bytes]:
+    """As many keys; randomness is asked for once."""
+    noise = os.urandom(KEY_BYTES * count)
+    return [noise[at : at + KEY_BYTES] for at in range(0, len(noise), KEY_BYTES)]
+
+
 class Sealer:
     """Seals and opens values under one data key. Keep it: making the cipher costs more than sealing a short value."""
 

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterator, Sequence
 
 PREFIXES = {
     "name": "nam",
@@ -30,14 +30,14 @@ def new_token(field: str) -> str:
     return f"{PREFIXES[field]}_{os.urandom(LETTERS).translate(_ALPHABET).decode()}"
 
 
-def new_tokens(fields: Iterable[str]) -> dict[str, str]:
-    """A token for each field; quicker than one by one."""
-    names = list(fields)
-    noise = os.urandom(LETTERS * len(names)).translate(_ALPHABET).decode()
-    return {
-        name: f"{PREFIXES[name]}_{noise[at : at + LETTERS]}"
-        for name, at in zip(names, range(0, len(noise), LETTERS), strict=True)
-    }
+def new_rows(records: Sequence[Container[str]], fields: Sequence[str]) -> Iterator[list[str]]:
+    """For each record a token for each of `fields`, empty where the record lacks it. Randomness is asked for once."""
+    width = LETTERS * len(fields)
+    letters = os.urandom(width * len(records)).translate(_ALPHABET).decode()
+    places = [(field, f"{PREFIXES[field]}_", at * LETTERS) for at, field in enumerate(fields)]
+    for start, record in zip(range(0, width * len(records), width), records, strict=True):
+        own = letters[start : start + width]
+        yield [prefix + own[at : at + LETTERS] if field in record else "" for field, prefix, at in places]
 
 
 def is_token(text: str) -> bool:
