@@ -80,6 +80,7 @@ def test_a_protected_value_is_read_for_a_purpose_and_hidden_again(running: Produ
     course.confirm_identity(guest)
     course.expect_stage(guest, "devices")
     record = desk.context.new_page()
+    record.clock.install()
     record.goto(desk.url)
     record.locator("a[href*='/patients/']").first.click()
     expect(record.get_by_role("main")).not_to_contain_text("Gonzalez")
@@ -96,6 +97,11 @@ def test_a_protected_value_is_read_for_a_purpose_and_hidden_again(running: Produ
         code.fill(running.code(products.CLINICIAN))
     form.get_by_role("button", name="Show").click()
     expect(record.locator("[data-field=name]")).to_contain_text("Maria Gonzalez")
+    record.clock.run_for(55_000)
+    expect(record.locator("[data-field=name]")).to_contain_text("Maria Gonzalez")
+    record.clock.run_for(10_000)
+    expect(record.locator("[data-field=name]")).to_have_text("M. G.")
+    assert "Gonzalez" not in record.content(), "the page keeps what it no longer shows"
     found = running.ask(
         "from vault.models import AuditEntry\n"
         "answer = list(AuditEntry.objects.filter(action='patient.reveal').values_list('purpose', 'detail__fields'))"
