@@ -11,7 +11,6 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts import sessions
 from accounts.access import clinician, denied, person
-from accounts.second_factor import qr_svg
 from consults import invitations, mail, tasks, visit, voice
 from consults.answers import sorry
 from consults.forms import NoteForm
@@ -96,8 +95,7 @@ def invite(request: HttpRequest, consult_id: UUID) -> HttpResponse:
     if consult.is_over:
         return sorry("This consult has ended. Start a new one.", status=409)
     _, token = invitations.invite(consult, sessions.actor(request))
-    link = invitations.link(token)
-    return render(request, "consults/_invite.html", {"link": link, "qr": qr_svg(link), "consult": consult})
+    return render(request, "consults/_invite.html", {"link": invitations.link(token), "consult": consult})
 
 
 @clinician

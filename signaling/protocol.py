@@ -53,7 +53,9 @@ class Proof(Frame, tag="proof"):
     """One step by which the two pages check each other's certificates; its value is theirs, the server judges none."""
 
     negotiation: Negotiation
-    step: Literal["link", "commit", "nonce", "reveal", "agreed", "differ"]
+    #: the page it is meant for, by its tab
+    peer: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}\Z")]
+    step: Literal["seen", "link", "commit", "nonce", "reveal", "agreed", "differ"]
     value: Hex256
     #: which link secret, where a page may know several
     key: Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{16})?\Z")]
@@ -68,7 +70,7 @@ class Checked(Frame, tag="checked"):
     state: Literal["none", "link", "comparison", "failed"]
     #: over both certificates' fingerprints as this page sees them; empty when it failed before it saw them
     digest: Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{64})?\Z")]
-    why: Literal["", "link", "certificate", "transports", "commitment", "differ"]
+    why: Literal["", "link", "certificate", "transports", "commitment", "differ", "tries"]
 
 
 class VoiceStop(Frame, tag="voice_stop"):

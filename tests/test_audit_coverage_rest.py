@@ -51,7 +51,14 @@ SENT = {
     "description to the worker": offer(leg="monitor", negotiation=0),
     "candidate": {"kind": "candidate", "leg": "call", "negotiation": 1, "candidate": CANDIDATE, "mid": "0"},
     "media": {"kind": "media", "camera": True, "microphone": True, "screen": False},
-    "proof": {"kind": "proof", "negotiation": 1, "step": "link", "value": "a" * 64, "key": "b" * 16},
+    "proof": {
+        "kind": "proof",
+        "negotiation": 1,
+        "peer": "c" * 16,
+        "step": "link",
+        "value": "a" * 64,
+        "key": "b" * 16,
+    },
     "checked": {
         "kind": "checked",
         "negotiation": 1,

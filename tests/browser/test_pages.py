@@ -145,6 +145,31 @@ def test_pages_of_a_visit(running: Product, watched: Callable, dark: bool) -> No
 
 
 @pytest.mark.parametrize("running", ["embedded"], indirect=True)
+def test_pages_of_the_proof(running: Product, watched: Callable, dark: bool) -> None:
+    desk, desk_watch = watched()
+    visit = course.start(running, sign_in(desk, running))
+    visit.link = course.make_link(visit).rpartition(".")[0]  # the patient's page knows no secret
+    visit.room.locator("summary", has_text="square").click()
+    look(visit.room, "room-invite-square", dark, desk_watch)
+    phone, phone_watch = watched()
+    guest = course.arrive(visit, phone)
+    visit.room.locator("[data-admit]:not([disabled])").click()
+    visit.room.locator("[data-proof-stuck]").wait_for()
+    look(visit.room, "proof-stuck", dark, desk_watch)
+    visit.room.locator("[data-proof-stuck] button").click()
+    guest.locator("[data-proof-chip]").click()
+    for page, name, watch in ((visit.room, "clinician", desk_watch), (guest, "patient", phone_watch)):
+        page.locator("[data-proof-words] li").nth(3).wait_for()
+        look(page, f"proof-compare-{name}", dark, watch)
+    guest.locator("[data-proof-differ]").click()
+    for page, name, watch in ((visit.room, "clinician", desk_watch), (guest, "patient", phone_watch)):
+        page.locator("[data-proof-alarm]").wait_for()
+        look(page, f"proof-alarm-{name}", dark, watch)
+    assert desk_watch.complaints == []
+    assert phone_watch.complaints == []
+
+
+@pytest.mark.parametrize("running", ["embedded"], indirect=True)
 def test_pages_of_the_privacy_officer_and_the_operator(running: Product, watched: Callable, dark: bool) -> None:
     for email, paths in {
         PRIVACY_OFFICER: ("", "vault/auditentry/", "consults/consent/", "consults/consentstatement/add/"),

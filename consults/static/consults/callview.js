@@ -52,6 +52,8 @@ export class CallView {
     this.self = find("video[data-self]", HTMLVideoElement);
     this.hearButton = find("[data-hear]", HTMLButtonElement);
     this.connection = "waiting";
+    /** nothing is shown before the check allows it */
+    this.held = true;
     this.since = this.root.dataset.since ? Date.parse(this.root.dataset.since) : 0;
     /** @type {State | null} */
     this.state = null;
@@ -68,6 +70,13 @@ export class CallView {
     this.state = state;
     if (state.stage === "call" && !this.since) this.since = Date.now();
     this.media.setGate(state.gate);
+    this.#show();
+  }
+
+  /** @param {import("../signaling/check.js").Told} told */
+  checked({ held, stuck }) {
+    this.held = held;
+    find("[data-proof-stuck]", HTMLElement, this.root).hidden = !stuck;
     this.#show();
   }
 
@@ -165,6 +174,7 @@ export class CallView {
         : "The call is closed.";
     }
     const here = !state || (clinician ? state.patient_here : state.clinician_here);
+    if (this.connection === "connected" && this.held) return "Checking that nobody is in between.";
     if (this.connection === "connected" || (this.connection === "interrupted" && here)) {
       if (this.theirs.camera || this.theirs.screen) return "";
       return this.theirs.microphone ? `${other} has the camera off. You can talk.` : `${other} has camera and microphone off.`;

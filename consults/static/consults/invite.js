@@ -1,10 +1,19 @@
 // The invite panel: a fresh link to copy or scan, an e-mail, or taking it back.
 
 import { all, dialogOpens, fact, find, fragment, say } from "./dom.js";
+import * as linksecret from "./linksecret.js";
+import { qr } from "./qr.js";
 import { post } from "./server.js";
+import { newSecret } from "../signaling/proof.js";
 
-/** @param {() => Promise<void>} changed */
-export function bindInvite(changed) {
+/** @typedef {import("../signaling/check.js").Check} Check */
+
+/**
+ * @param {string} consult
+ * @param {Check} check
+ * @param {() => Promise<void>} changed
+ */
+export function bindInvite(consult, check, changed) {
   const panel = find("[data-invite-panel]", HTMLElement);
   const fresh = find("[data-invite-fresh]", HTMLElement, panel);
   const error = find("[data-invite-error]", HTMLElement, panel);
@@ -15,7 +24,9 @@ export function bindInvite(changed) {
   make.addEventListener("click", async () => {
     const answer = await ask(make, fact(make, "invite"));
     if (!answer) return;
-    fresh.replaceChildren(fragment(answer.html));
+    const content = fragment(answer.html);
+    await addSecret(content);
+    fresh.replaceChildren(content);
     revoke.hidden = false;
     // From here on copying is what comes next.
     make.classList.remove("button-primary");
@@ -30,7 +41,10 @@ export function bindInvite(changed) {
       if (!answer) return;
       fresh.replaceChildren();
       revoke.hidden = false;
-      say(word, `An e-mail with a new link goes to ${String(answer.data.sent_to ?? "the patient")}.`);
+      const to = String(answer.data.sent_to ?? "the patient");
+      say(word, `An e-mail with a new link goes to ${to}. The server knows that link, so compare four words with her when the call begins.`);
+      await linksecret.mailed(consult).catch(() => undefined);
+      await tellCheck();
       await changed();
     });
   }
@@ -40,6 +54,32 @@ export function bindInvite(changed) {
     [revoke],
     find("[data-revoke-cancel]", HTMLButtonElement, panel),
   );
+
+  /**
+   * A secret that the server never sees goes into the link, and stays in this browser to prove the call by. Where the
+   * browser keeps nothing the link goes without.
+   * @param {DocumentFragment} content
+   */
+  async function addSecret(content) {
+    const link = find("[data-link]", HTMLInputElement, content);
+    const secret = newSecret();
+    let kept = true;
+    try {
+      await linksecret.made(consult, secret);
+      link.value += `.${secret}`;
+      await tellCheck();
+    } catch {
+      kept = false;
+    }
+    find("[data-secret-in]", HTMLElement, content).hidden = !kept;
+    find("[data-secret-out]", HTMLElement, content).hidden = kept;
+    find("[data-qr]", HTMLElement, content).replaceChildren(qr(link.value));
+  }
+
+  async function tellCheck() {
+    const { keys, required } = await linksecret.known(consult);
+    check.setKeys(keys, required);
+  }
 
   /**
    * @param {HTMLButtonElement} button

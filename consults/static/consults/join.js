@@ -1,7 +1,9 @@
-// Behind every invite link. The token is taken from the address at once and lives in this page's memory only.
+// Behind every invite link. The token is taken from the address at once and lives in this page's memory only; the secret
+// after it, which the server never gets, goes on to the visit's page in this tab.
 
 import { localise } from "./clock.js";
 import { fact, find, fragment } from "./dom.js";
+import { carry } from "./linksecret.js";
 import { post } from "./server.js";
 
 let token = "";
@@ -20,10 +22,13 @@ window.addEventListener("hashchange", take);
 take();
 
 function take() {
-  token = location.hash.slice(1);
+  const [first = "", secret = ""] = location.hash.slice(1).split(".");
+  token = first;
   history.replaceState(null, "", location.pathname);
   noToken.hidden = token !== "";
-  if (token) void look();
+  if (!token) return;
+  carry(secret);
+  void look();
 }
 
 async function look() {

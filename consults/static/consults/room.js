@@ -17,6 +17,7 @@ import { OwnMedia } from "./ownmedia.js";
 import { bindPeople } from "./people.js";
 import { bindPickers } from "./pickers.js";
 import { bindPreviews } from "./preview.js";
+import { bindProof, ownProof } from "./proofview.js";
 import { bindRecord } from "./reveal.js";
 import { part, post } from "./server.js";
 
@@ -29,23 +30,28 @@ const page = find("[data-room]", HTMLElement);
 const admit = find("[data-admit]", HTMLButtonElement, page);
 const admitWord = find("[data-admit-word]", HTMLElement);
 const devices = new Devices();
+const consult = fact(page, "consult");
+// Certificate and keys are made while one waits, so that the check takes no time at admission.
+const own = await ownProof(consult);
 const wire = new Wire(fact(page, "socket"));
-const call = new Call(wire, "clinician");
+const call = new Call(wire, "clinician", own.certificate);
 const monitor = new Monitor(wire, call);
 const uplink = new Uplink(wire, call);
 const media = new OwnMedia(wire, call, devices, uplink);
 const view = new CallView("clinician", wire, call, media, uplink);
+const check = bindProof("clinician", consult, wire, call, own);
 
 let live = "live" in page.dataset;
 let inCall = document.body.dataset.mode === "call";
 let asked = 0;
 
 admit.addEventListener("click", () => void letIn());
+hear(check, "proof", (/** @type {import("../signaling/check.js").Told} */ told) => view.checked(told));
 bindBar(media, devices);
 bindPickers(devices);
 bindPreviews(devices);
 bindPeople(wire, monitor);
-bindInvite(refreshStatus);
+bindInvite(consult, check, refreshStatus);
 bindRecord();
 const note = bindNote(fact(page, "noteUrl"));
 bindEnd();
@@ -162,6 +168,7 @@ function bindEnd() {
 /** Nothing runs on: not the call, not the camera. */
 function finish() {
   media.end();
+  check.close();
   call.close();
   monitor.close();
   wire.close();

@@ -16,6 +16,7 @@ import { OwnMedia } from "./ownmedia.js";
 import { bindPeople } from "./people.js";
 import { bindPickers } from "./pickers.js";
 import { bindPreviews } from "./preview.js";
+import { bindProof, ownProof } from "./proofview.js";
 import { post } from "./server.js";
 import { showStep } from "./steps.js";
 
@@ -24,13 +25,17 @@ import { showStep } from "./steps.js";
 const page = find("[data-visit]", HTMLElement);
 const clinician = fact(page, "clinician");
 const devices = new Devices();
+const consult = fact(page, "consult");
+// Certificate and keys are made while one waits, so that the check takes no time at admission.
+const own = await ownProof(consult);
 const wire = new Wire(fact(page, "socket"));
 // Made now, so that nothing has to be prepared at the moment of admission.
-const call = new Call(wire, "patient");
+const call = new Call(wire, "patient", own.certificate);
 const monitor = new Monitor(wire, call);
 const uplink = new Uplink(wire, call);
 const media = new OwnMedia(wire, call, devices, uplink);
 const view = new CallView("patient", wire, call, media, uplink);
+const check = bindProof("patient", consult, wire, call, own);
 
 let stage = fact(document.body, "stage");
 let over = false;
@@ -40,6 +45,7 @@ bindConsentStep(wire, devices, fact(page, "consentUrl"), () => {
   withdrawnNote(false);
   go(following("consent", "waiting"));
 });
+hear(check, "proof", (/** @type {import("../signaling/check.js").Told} */ told) => view.checked(told));
 bindBar(media, devices);
 bindPickers(devices);
 bindPreviews(devices);
@@ -104,6 +110,7 @@ function showPlace(state) {
 function finish() {
   over = true;
   media.end();
+  check.close();
   call.close();
   monitor.close();
   wire.close();

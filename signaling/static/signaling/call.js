@@ -3,13 +3,15 @@
  *
  * The connection object and its transceivers are made before the gate opens, so that only the exchange itself is left
  * to do then. Events: "remote" {stream}, "connection" {state}, "quality" {word, rtt_ms, jitter_ms, loss, ...}, and for
- * the proof (check.js) "transport" when something below the media changed, "foreign" when a description names a
- * certificate that is not the proved one. While the call is held nothing of the other side is shown and nothing is sent.
+ * the proof (check.js) "transport" when something below the media changed, "foreign" when a description names another
+ * certificate than before. Nothing is sent and nothing shown until the proof allows it.
  */
 
+import { namedFingerprint } from "./proof.js";
 import { measure } from "./quality.js";
 
 /** @typedef {import("./wire.js").Wire} Wire */
+/** @typedef {"none" | "sound" | "all"} Extent */
 /** @typedef {"waiting" | "connecting" | "connected" | "interrupted" | "failed" | "closed"} CallState */
 
 const MEASURE_EVERY = 2000;
@@ -33,8 +35,11 @@ export class Call extends EventTarget {
     this.wire = wire;
     this.polite = role === "patient";
     this.certificate = certificate;
-    this.held = false;
-    /** the other side's fingerprint once it is proved */
+    /** what may leave and what may be shown @type {Extent} */
+    this.sends = "none";
+    /** @type {Extent} */
+    this.shows = "none";
+    /** the other side's fingerprint, which its page keeps as long as it lives */
     this.expected = "";
     this.negotiation = -1;
     this.peer = "";
@@ -109,7 +114,7 @@ export class Call extends EventTarget {
     if (!this.polite) this.addSenders(pc);
     pc.ontrack = ({ track }) => {
       this.remote.addTrack(track);
-      if (!this.held) this.tell("remote", { stream: this.remote });
+      this.show();
     };
     pc.onicecandidate = ({ candidate }) => {
       // Before the gate opens candidates only gather in the prepared offer.
@@ -174,32 +179,43 @@ export class Call extends EventTarget {
   replaceTrack(kind, track) {
     this.own[kind] = track;
     const sender = this.sender(kind);
-    if (sender) void sender.replaceTrack(this.outgoing(kind));
+    // A connection that is being left has no use for it.
+    if (sender) sender.replaceTrack(this.outgoing(kind)).catch(() => undefined);
   }
 
   /** @param {"audio" | "video"} kind */
   outgoing(kind) {
-    return this.held ? null : this.own[kind];
+    return this.sends === "all" || (this.sends === "sound" && kind === "audio") ? this.own[kind] : null;
   }
 
   /**
-   * Hold the media back, both ways, or let them go.
-   * @param {boolean} held
+   * What may leave this page, and what may be seen and heard on it.
+   * @param {Extent} sends
+   * @param {Extent} shows
    */
-  hold(held) {
-    if (held === this.held) return;
-    this.held = held;
-    for (const kind of /** @type {const} */ (["audio", "video"])) this.replaceTrack(kind, this.own[kind]);
-    this.tell("remote", { stream: held ? new MediaStream() : this.remote });
+  allow(sends, shows) {
+    if (sends !== this.sends) {
+      this.sends = sends;
+      for (const kind of /** @type {const} */ (["audio", "video"])) this.replaceTrack(kind, this.own[kind]);
+    }
+    if (shows !== this.shows) {
+      this.shows = shows;
+      this.show();
+    }
+  }
+
+  show() {
+    let stream = this.remote;
+    if (this.shows !== "all") stream = new MediaStream(this.shows === "sound" ? this.remote.getAudioTracks() : []);
+    this.tell("remote", { stream });
   }
 
   /**
-   * Whether a description names no other certificate than the proved one.
+   * Whether a description names no other certificate than the one known.
    * @param {string} sdp
    */
   names(sdp) {
-    const named = [...sdp.matchAll(/^a=fingerprint:sha-256 ([0-9A-F:]+)/gim)].map((found) => found[1].replaceAll(":", "").toLowerCase());
-    return !this.expected || (named.length > 0 && named.every((one) => one === this.expected));
+    return !this.expected || namedFingerprint(sdp) === this.expected;
   }
 
   /** @param {"audio" | "video"} kind */
@@ -264,12 +280,14 @@ export class Call extends EventTarget {
   restart(servers, negotiation, peer) {
     this.pc.close();
     this.expected = "";
+    this.sends = "none";
+    this.shows = "none";
     this.negotiation = negotiation;
     this.peer = peer;
     this.servers = servers;
     this.pc = this.fresh(servers);
     this.tell("transport", {});
-    this.tell("remote", { stream: this.held ? new MediaStream() : this.remote });
+    this.show();
     this.become(peer ? "connecting" : "waiting");
   }
 

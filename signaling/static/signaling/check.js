@@ -1,8 +1,10 @@
 /**
  * Checks who is at the other end of a call, again at every change below it (PROTOCOL.md, "The proof"). No DOM.
  *
- * Event "proof" {state, held, why, words, pictures, mine, theirs, otherKey} whenever one of them changed. Nothing here
- * says yes by itself: without a proof the state is "none", and media wait where this page knows a secret of the link.
+ * Works on the other side's certificate as its description names it, while the path is still looked for, and holds what
+ * is really at the other end of every transport against it before anything is shown. Nothing here says yes by itself.
+ *
+ * Event "proof" {state, why, held, stuck, words, pictures, mine, theirs} whenever one of them changed.
  */
 
 import * as proof from "./proof.js";
@@ -14,46 +16,56 @@ import * as proof from "./proof.js";
  * @typedef {import("./proof.js").LinkKey} LinkKey
  * @typedef {import("./proof.js").Role} Role
  * @typedef {"none" | "link" | "comparison" | "failed"} ProofState
+ * @typedef {{state: ProofState, why: string, held: boolean, stuck: boolean, words: number[], pictures: number[],
+ *   mine: boolean, theirs: boolean}} Told
  * @typedef {{name: string, facts: Facts, nonces: {clinician: string, patient: string}, commit: string, seed: string,
  *   words: number[], pictures: number[], mine: boolean, theirs: boolean, answered: number, key: LinkKey | null,
- *   otherKey: boolean, since: number}} Run
+ *   confirmed: boolean, required: boolean, comparing: boolean, since: number}} Run
  */
 
 const AGAIN_EVERY = 1000;
 const REPORT_NONE_AFTER = 3000;
+/** the other page should have answered by the link's secret long before this */
+const STUCK_AFTER = 4000;
 const ANSWERS = 8;
 const EARLY_FRAMES = 16;
+/** new words this often on one page are not people who reload: whoever is in between may be waiting for luck */
+const MOST_RUNS = 64;
 
 export class Check extends EventTarget {
   /**
    * @param {Wire} wire
    * @param {Call} call
-   * @param {{role: Role, consult: string, certificate: RTCCertificate, keys: LinkKey[]}} own
+   * @param {{role: Role, consult: string, certificate: RTCCertificate, keys: LinkKey[], required: boolean}} own
+   *   `required`: the link was handed over with a secret in it, so nothing flows before that is proved
    */
-  constructor(wire, call, { role, consult, certificate, keys }) {
+  constructor(wire, call, { role, consult, certificate, keys, required }) {
     super();
     this.wire = wire;
     this.call = call;
     this.role = role;
     this.consult = consult;
     this.own = proof.ownFingerprint(certificate);
-    /** @type {LinkKey[]} */
     this.keys = keys;
+    this.required = required;
     /** @type {ProofState} */
     this.state = "none";
     this.why = "";
     /** @type {Run | null} */
     this.run = null;
-    /** the other side's certificate, by its page: a page keeps its own as long as it lives */
+    this.runs = 0;
+    /** the other side's certificate, by its page's name: a page keeps its own as long as it lives */
     this.seen = new Map();
+    /** certificates whose owners' words were compared with ours */
+    this.compared = new Set();
+    /** the connection whose transports were last found to end at that certificate @type {RTCPeerConnection | null} */
+    this.looked = null;
     /** @type {{peer: string, frame: any}[]} */
     this.early = [];
     this.reported = "";
-    /** @type {RTCPeerConnection | null} */
-    this.watched = null;
+    this.told = "";
     /** @type {Promise<void>} */
     this.queue = Promise.resolve();
-    this.hold();
     call.addEventListener("transport", () => this.changed());
     call.addEventListener("foreign", () => this.enqueue(() => this.fail("certificate")));
     wire.addEventListener("proof", (event) => {
@@ -70,10 +82,12 @@ export class Check extends EventTarget {
   /** @param {() => Promise<void>} step */
   enqueue(step) {
     this.queue = this.queue.then(step).catch((error) => {
+      // Says which step failed, never what was in it. What was not found out stays shut.
       console.warn("check:", error instanceof Error ? error.name : "error");
     });
   }
 
+  /** @returns {Role} */
   get other() {
     return this.role === "clinician" ? "patient" : "clinician";
   }
@@ -83,51 +97,59 @@ export class Check extends EventTarget {
   }
 
   /**
-   * The secrets that this page knows now: it made a link, or had one mailed, which ends what it knew.
+   * The secrets that this page knows from now on. A connection that stands is judged by those of before.
    * @param {LinkKey[]} keys
+   * @param {boolean} required
    */
-  setKeys(keys) {
+  setKeys(keys, required) {
     this.keys = keys;
-    this.hold();
+    this.required = required;
     if (this.run) this.run.key = null;
-    this.changed();
+    this.enqueue(() => this.sayAgain());
   }
 
-  /** Media wait for the proof where there is a secret to prove it by. Released only by `look`. */
-  hold() {
-    const held = this.state === "failed" || (this.keys.length > 0 && !this.verified);
-    if (held) this.call.hold(true);
-    return held;
-  }
-
-  /** Something below the media changed. What is not connected is held at once; the rest is looked at in order. */
+  /** Something below the media changed: what is not connected shows nothing from this moment; the rest is looked at. */
   changed() {
     const { pc } = this.call;
-    if (pc !== this.watched) {
-      this.watched = pc;
-      if (this.keys.length) this.call.hold(true);
-    }
-    for (const transport of proof.transports(pc)) {
-      transport.onstatechange = () => this.changed();
-      if (this.keys.length && transport.state !== "connected") this.call.hold(true);
-    }
+    for (const transport of proof.transports(pc)) transport.onstatechange = () => this.changed();
+    if (this.looked !== pc || pc.connectionState === "closed") this.settle();
     this.enqueue(() => this.look());
   }
 
   async look() {
     const { call } = this;
     const { pc, negotiation, peer } = call;
-    if (this.state === "failed" || call.closed || negotiation < 0 || !peer) return;
-    const remote = await proof.remoteFingerprint(pc);
-    if (pc !== call.pc || peer !== call.peer || remote === "") return;
-    if (remote === null) return this.fail("transports");
-    const before = this.seen.get(peer);
-    if (before && before !== remote) return this.fail("certificate");
-    this.seen.set(peer, remote);
-    const facts = this.facts(negotiation, peer, remote);
+    if (this.state === "failed" || call.closed || negotiation < 0 || !peer) return this.settle();
+    const named = proof.namedFingerprint(pc.remoteDescription?.sdp ?? "");
+    if (named === "") return this.settle();
+    if (named === null) return this.fail("transports");
+    if ((this.seen.get(peer) ?? named) !== named) return this.fail("certificate");
+    this.seen.set(peer, named);
+    call.expected = named;
+    const facts = this.facts(negotiation, peer, named);
     if (JSON.stringify(facts) !== this.run?.name) await this.begin(facts);
-    if (this.verified) this.call.expected = remote;
-    if (!this.hold()) this.call.hold(false);
+    const actual = await proof.remoteFingerprint(pc);
+    if (pc !== call.pc || peer !== call.peer) return;
+    if (actual === null) return this.fail("transports");
+    if (actual !== "" && actual !== named) return this.fail("certificate");
+    this.looked = actual === "" ? null : pc;
+    this.settle();
+  }
+
+  /** What may flow now, by what is known now. */
+  settle() {
+    const { run, call } = this;
+    const current =
+      run !== null && run.facts.negotiation === call.negotiation && run.facts.tabs[this.other] === call.peer;
+    const named = current && call.expected === run.facts.fingerprints[this.other];
+    /** @type {import("./call.js").Extent} */
+    let extent = "none";
+    if (named && this.state !== "failed") {
+      if (this.verified || (run.confirmed && !run.required)) extent = "all";
+      else if (run.confirmed && run.comparing) extent = "sound";
+    }
+    call.allow(extent, this.looked === call.pc ? extent : "none");
+    this.tell();
   }
 
   /**
@@ -145,6 +167,7 @@ export class Check extends EventTarget {
 
   /** @param {Facts} facts */
   async begin(facts) {
+    if (++this.runs > MOST_RUNS) return this.fail("tries");
     const nonces = { clinician: "", patient: "" };
     nonces[this.role] = proof.newNonce();
     this.run = {
@@ -159,27 +182,35 @@ export class Check extends EventTarget {
       theirs: false,
       answered: 0,
       key: null,
-      otherKey: false,
+      confirmed: false,
+      required: this.required,
+      comparing: false,
       since: performance.now(),
     };
+    // Words were compared for this very certificate: whoever has its key is whom they were compared with.
+    this.become(this.compared.has(facts.fingerprints[this.other]) ? "comparison" : "none");
+    await this.saySeen();
+    await this.sayLink();
     if (this.role === "clinician") this.run.commit = await proof.commitment(nonces.clinician, facts);
-    this.become("none");
     await this.sayAgain();
     const waiting = this.early;
     this.early = [];
-    for (const { peer, frame } of waiting) {
-      if (peer === facts.tabs[this.other] && frame.negotiation === facts.negotiation) await this.heard(frame, peer);
-    }
+    for (const { peer, frame } of waiting) await this.heard(frame, peer);
   }
 
   /** What the other side has not answered yet: frames get lost with sockets. */
   async sayAgain() {
     const { run } = this;
     if (!run) return;
+    if (!run.confirmed) await this.saySeen();
     if (this.state === "none") await this.sayLink();
-    if (this.role === "clinician" && !run.nonces.patient) this.say("commit", run.commit);
+    if (this.role === "clinician" && run.commit && !run.nonces.patient) this.say("commit", run.commit);
     if (this.role === "patient" && run.commit && !run.seed) this.say("nonce", run.nonces.patient);
     if (run.mine && !run.theirs) await this.sayAgreed();
+  }
+
+  async saySeen() {
+    if (this.run) this.say("seen", await proof.seenWord(this.role, this.run.facts));
   }
 
   /** Of several secrets the clinician's page uses the one that the patient's names. */
@@ -194,7 +225,10 @@ export class Check extends EventTarget {
    * @param {string} value
    */
   say(step, value, key = "") {
-    this.wire.send({ kind: "proof", negotiation: this.run?.facts.negotiation ?? 0, step, value, key });
+    const { run } = this;
+    if (!run) return;
+    const { negotiation, tabs } = run.facts;
+    this.wire.send({ kind: "proof", negotiation, peer: tabs[this.other], step, value, key });
   }
 
   /**
@@ -202,15 +236,15 @@ export class Check extends EventTarget {
    * @param {string} peer the other page when the frame came
    */
   async heard(frame, peer) {
-    if (frame.from !== this.other || this.state === "failed") return;
+    if (frame.from !== this.other || frame.peer !== this.wire.tab || this.state === "failed") return;
     const { run } = this;
-    const current = run && run.facts.negotiation === frame.negotiation && run.facts.tabs[this.other] === peer;
-    if (!current || run.facts.negotiation !== this.call.negotiation) {
-      // The other side was connected a moment sooner.
+    if (!run || run.facts.negotiation !== frame.negotiation || run.facts.tabs[this.other] !== peer) {
+      // The other side knew this side's certificate a moment sooner.
       if (this.early.length < EARLY_FRAMES) this.early.push({ peer, frame });
       return;
     }
-    if (frame.step === "link") await this.heardLink(run, frame);
+    if (frame.step === "seen") await this.heardSeen(run, frame.value);
+    else if (frame.step === "link") await this.heardLink(run, frame);
     else if (frame.step === "commit") await this.heardCommit(run, frame.value);
     else if (frame.step === "nonce") await this.heardNonce(run, frame.value);
     else if (frame.step === "reveal") await this.heardReveal(run, frame.value);
@@ -219,23 +253,29 @@ export class Check extends EventTarget {
   }
 
   /**
+   * Both ends name the same certificates. Whoever rewrites descriptions can rewrite this too: it is no proof.
+   * @param {Run} run
+   * @param {string} value
+   */
+  async heardSeen(run, value) {
+    if (value !== (await proof.seenWord(this.other, run.facts))) return this.fail("certificate");
+    if (run.confirmed && run.answered++ < ANSWERS) await this.saySeen();
+    run.confirmed = true;
+    this.settle();
+  }
+
+  /**
    * @param {Run} run
    * @param {any} frame
    */
   async heardLink(run, frame) {
     const key = this.keys.find((one) => one.id === frame.key);
-    if (!key) {
-      run.otherKey = true;
-      this.tell();
-      return;
-    }
+    if (!key) return;
     if (!(await proof.tagHolds(key, this.other, run.facts, frame.value))) return this.fail("link");
     const first = run.key !== key;
     run.key = key;
-    if (this.state === "none") {
-      this.become("link");
-      this.changed();
-    }
+    if (this.state === "none") this.become("link");
+    this.settle();
     // Asked again, the other side has not heard ours; a few times, since two pages must not answer each other for ever.
     if ((first && this.keys.length > 1) || (!first && run.answered++ < ANSWERS)) await this.sayLink();
   }
@@ -287,15 +327,21 @@ export class Check extends EventTarget {
    */
   async heardAgreed(run, value) {
     if (!run.seed) return; // it is said again
-    if (value !== (await proof.agreement(/** @type {Role} */ (this.other), run.seed))) return this.fail("differ");
+    if (value !== (await proof.agreement(this.other, run.seed))) return this.fail("differ");
     const news = !run.theirs;
     run.theirs = true;
     if (run.mine && run.answered++ < ANSWERS) await this.sayAgreed();
-    if (news) this.compared(run);
+    if (news) this.agreed(run);
   }
 
   async sayAgreed() {
     if (this.run) this.say("agreed", await proof.agreement(this.role, this.run.seed));
+  }
+
+  /** This side's person wants to compare: where the proof by the link does not come, sound is needed for that. */
+  compare() {
+    if (this.run) this.run.comparing = true;
+    this.settle();
   }
 
   /** This side's person has compared: words and pictures are the same. */
@@ -305,45 +351,43 @@ export class Check extends EventTarget {
       if (!run?.seed || this.state === "failed") return;
       run.mine = true;
       await this.sayAgreed();
-      this.compared(run);
+      this.agreed(run);
     });
   }
 
   /** @param {Run} run */
-  compared(run) {
+  agreed(run) {
     if (run.mine && run.theirs && this.state === "none") {
+      this.compared.add(run.facts.fingerprints[this.other]);
       this.become("comparison");
-      this.changed();
-    } else this.tell();
+    }
+    this.settle();
   }
 
   /** This side's person has compared, and they differ. */
   disagree() {
-    this.enqueue(async () => {
-      const { run } = this;
-      if (run) this.say("differ", await proof.agreement(this.role, run.seed));
-      await this.fail("differ");
-    });
+    this.enqueue(() => this.fail("differ"));
   }
 
   /**
-   * Somebody may be in between: the media stop now, and this page does not call again by itself.
+   * Somebody may be in between: the media stop now at both ends, and this page does not call again by itself.
    * @param {string} why
    */
   async fail(why) {
     if (this.state === "failed") return;
     this.why = why;
     this.become("failed");
-    this.call.hold(true);
+    this.settle();
+    if (this.run) this.say("differ", await proof.agreement(this.role, this.run.seed));
     this.call.close();
     await this.report();
   }
 
   async tick() {
     if (this.state === "failed") return this.report();
-    if (this.call.state === "connected") await this.look();
+    await this.look();
     const { run } = this;
-    if (!run || run.facts.negotiation !== this.call.negotiation) return;
+    if (!run || run.facts.negotiation !== this.call.negotiation || run.facts.tabs[this.other] !== this.call.peer) return;
     await this.sayAgain();
     if (this.verified || performance.now() - run.since > REPORT_NONE_AFTER) await this.report();
   }
@@ -351,26 +395,35 @@ export class Check extends EventTarget {
   /** To the log, once for each state: the digest is the same at both ends, or somebody is in between. */
   async report() {
     const { run, state } = this;
+    const failed = state === "failed";
+    if (!failed && this.looked !== this.call.pc) return;
     const peer = run?.facts.tabs[this.other] ?? this.call.peer;
     const negotiation = run?.facts.negotiation ?? this.call.negotiation;
     if (negotiation < 0 || !peer) return;
     const digest = run ? await proof.factsDigest(run.facts) : "";
     const word = JSON.stringify([state, negotiation, peer, digest]);
     if (word === this.reported) return;
-    const why = state === "failed" ? this.why : "";
+    const why = failed ? this.why : "";
     if (this.wire.send({ kind: "checked", negotiation, peer, state, digest, why })) this.reported = word;
   }
 
   /** @param {ProofState} state */
   become(state) {
     this.state = state;
-    if (state === "link" || state === "comparison") this.enqueue(() => this.report());
     this.tell();
   }
 
   tell() {
-    const { words = [], pictures = [], mine = false, theirs = false, otherKey = false } = this.run ?? {};
-    const detail = { state: this.state, held: this.hold(), why: this.why, words, pictures, mine, theirs, otherKey };
+    const { words = [], pictures = [], mine = false, theirs = false } = this.run ?? {};
+    const held = this.call.shows !== "all";
+    const { run } = this;
+    const waits = run !== null && run.required && !this.verified && this.state !== "failed";
+    const stuck = waits && performance.now() - run.since > STUCK_AFTER;
+    /** @type {Told} */
+    const detail = { state: this.state, why: this.why, held, stuck, words, pictures, mine, theirs };
+    const word = JSON.stringify(detail);
+    if (word === this.told) return;
+    this.told = word;
     this.dispatchEvent(new CustomEvent("proof", { detail }));
   }
 

@@ -64,6 +64,18 @@ export function ownFingerprint(certificate) {
 }
 
 /**
+ * The fingerprint that a description names, "" when it names none, null when it names several or in another way: a
+ * browser might read a line that is skipped here.
+ * @param {string} sdp
+ */
+export function namedFingerprint(sdp) {
+  const found = new Set((sdp.match(/^a=fingerprint.*$/gim) ?? []).map((line) => line.toLowerCase()));
+  if (found.size === 0) return "";
+  const [, value = ""] = /^a=fingerprint:sha-256 ((?:[0-9a-f]{2}:){31}[0-9a-f]{2})$/.exec([...found].join("\n")) ?? [];
+  return value.replaceAll(":", "") || null;
+}
+
+/**
  * The fingerprint of what is really at the other end of every transport, "" while one is not connected, null when two
  * transports end at different certificates.
  * @param {RTCPeerConnection} pc
@@ -97,6 +109,15 @@ export function transports(pc) {
  */
 export function factsDigest({ fingerprints }) {
   return digest(["telehealth certificates v1", fingerprints.clinician, fingerprints.patient]);
+}
+
+/**
+ * What one end says of both: it has these before its eyes.
+ * @param {Role} role
+ * @param {Facts} facts
+ */
+export function seenWord(role, facts) {
+  return digest(["telehealth seen v1", role, ...listed(facts)]);
 }
 
 // -- the link's secret --------------------------------------------------------------------------------------------

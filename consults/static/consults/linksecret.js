@@ -1,0 +1,122 @@
+// The secrets of invite links, in this browser only: kept as keys that no script can read out, erased at the visit's end.
+
+import { linkKey, secretKey } from "../signaling/proof.js";
+
+/** @typedef {import("../signaling/proof.js").LinkKey} LinkKey */
+/**
+ * `required`: the newest link was handed over with a secret in it. `failures`: calls that the check ended.
+ * @typedef {{keys: CryptoKey[], required: boolean, failures: number, at: number}} Kept
+ * @typedef {{keys: LinkKey[], required: boolean, failures: number}} Known
+ */
+
+const BASE = "telehealth-visits";
+const STORE = "links";
+const CARRIED = "telehealth-link-secret";
+/** an invite lives two days and a visit ends; what a closed browser left behind goes after this */
+const KEPT_FOR = 7 * 24 * 3600_000;
+
+/** Between the link's page and the visit's, in this tab alone. @param {string} secret */
+export function carry(secret) {
+  if (secret) sessionStorage.setItem(CARRIED, secret);
+  else sessionStorage.removeItem(CARRIED);
+}
+
+/**
+ * Take over what the link's page carried here.
+ * @param {string} consult
+ */
+export async function claim(consult) {
+  const secret = sessionStorage.getItem(CARRIED);
+  if (secret === null) return;
+  const key = await secretKey(secret);
+  if (key) await change(consult, (kept) => ({ ...kept, keys: [key], required: true }));
+  sessionStorage.removeItem(CARRIED);
+}
+
+/**
+ * A link with this secret was made here. Whoever opened an earlier one still has hers.
+ * @param {string} consult
+ * @param {string} secret
+ */
+export async function made(consult, secret) {
+  const key = await secretKey(secret);
+  if (key) await change(consult, (kept) => ({ ...kept, keys: [...kept.keys, key].slice(-8), required: true }));
+}
+
+/** The server mails a link: it knows all that is in it. @param {string} consult */
+export async function mailed(consult) {
+  await change(consult, (kept) => ({ ...kept, required: false }));
+}
+
+/** @param {string} consult */
+export async function failed(consult) {
+  await change(consult, (kept) => ({ ...kept, failures: kept.failures + 1 }));
+}
+
+/**
+ * @param {string} consult
+ * @returns {Promise<Known>}
+ */
+export async function known(consult) {
+  const { keys, required, failures } = await change(consult, (kept) => kept);
+  return { keys: await Promise.all(keys.map(linkKey)), required: required && keys.length > 0, failures };
+}
+
+/** @param {string} consult */
+export async function forget(consult) {
+  sessionStorage.removeItem(CARRIED);
+  await inStore(async (store) => void store.delete(consult));
+}
+
+/**
+ * @param {string} consult
+ * @param {(kept: Kept) => Kept} how
+ * @returns {Promise<Kept>}
+ */
+async function change(consult, how) {
+  return inStore(async (store) => {
+    for (const old of await answer(store.getAllKeys())) {
+      const kept = old === consult ? null : /** @type {Kept} */ (await answer(store.get(old)));
+      if (kept && Date.now() - kept.at > KEPT_FOR) store.delete(old);
+    }
+    const none = { keys: [], required: false, failures: 0, at: 0 };
+    const before = /** @type {Kept} */ ((await answer(store.get(consult))) ?? none);
+    const after = how(before);
+    if (after !== before) store.put({ ...after, at: Date.now() }, consult);
+    return after;
+  });
+}
+
+/**
+ * @template T
+ * @param {(store: IDBObjectStore) => Promise<T>} work
+ */
+async function inStore(work) {
+  const opening = indexedDB.open(BASE, 1);
+  opening.onupgradeneeded = () => opening.result.createObjectStore(STORE);
+  const base = await answer(opening);
+  try {
+    const transaction = base.transaction(STORE, "readwrite");
+    const done = new Promise((resolve, reject) => {
+      transaction.oncomplete = resolve;
+      transaction.onabort = () => reject(transaction.error);
+    });
+    const result = await work(transaction.objectStore(STORE));
+    await done;
+    return result;
+  } finally {
+    base.close();
+  }
+}
+
+/**
+ * @template T
+ * @param {IDBRequest<T>} request
+ * @returns {Promise<T>}
+ */
+function answer(request) {
+  return new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+}

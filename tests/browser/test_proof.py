@@ -1,0 +1,136 @@
+"""Whether anybody is in between, on both pages: by the link's secret, by words that two people compare, or not yet."""
+
+import re
+import time
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser import visit as course
+from tests.browser.people import sign_in, until, visitor
+from tests.browser.product import Product
+
+pytestmark = [pytest.mark.browser, pytest.mark.parametrize("running", ["embedded"], indirect=True)]
+
+LOGGED = """
+from vault.models import AuditEntry
+found = AuditEntry.objects.filter(consult="CONSULT", action__startswith="consult.proof").order_by("id")
+answer = [[e.role, e.action, e.outcome, e.detail] for e in found]
+"""
+KEPT = """
+async () => (await indexedDB.databases()).length === 0 ? [] : new Promise((resolve) => {
+  const opening = indexedDB.open("telehealth-visits");
+  opening.onsuccess = () => {
+    const asking = opening.result.transaction("links").objectStore("links").getAll();
+    asking.onsuccess = () => {
+      opening.result.close();
+      resolve(asking.result.flatMap((kept) => kept.keys.map((key) => `${key.algorithm.name} ${key.extractable}`)));
+    };
+  };
+})
+"""
+
+
+def shows(page: Page, state: str) -> None:
+    expect(page.locator("[data-proof-chip]")).to_have_attribute("data-state", state, timeout=20_000)
+
+
+def started(running: Product, browser: Browser) -> course.Visit:
+    visit = course.start(running, sign_in(visitor(browser), running))
+    course.make_link(visit)
+    return visit
+
+
+def mailed_link(running: Product) -> str:
+    for _ in range(100):
+        if running.letters.letters:
+            break
+        time.sleep(0.1)
+    letter = running.letters.letters[-1].get_body(("plain",)).get_content()
+    return str(re.search(r"https://\S+#\S+", letter)[0])
+
+
+def test_a_link_that_is_handed_over_checks_the_call_by_itself(running: Product, browser: Browser) -> None:
+    visit = started(running, browser)
+    secret = visit.link.rpartition(".")[2]
+    assert len(secret) == 43
+    asked: list[str] = []
+    phone = visitor(browser, width=390, height=800)
+    for context in (phone, visit.room.context):
+        context.on("request", lambda request: asked.append(request.url + (request.post_data or "")))
+    page = course.arrive(visit, phone)
+    assert secret not in page.evaluate("location.href + JSON.stringify(sessionStorage) + JSON.stringify(localStorage)")
+    course.admit(visit, page)
+    for side in (page, visit.room):
+        shows(side, "link")
+        course.sees_and_hears(side)
+        expect(side.locator("[data-proof-word]")).to_have_text("Private: checked by the link")
+        assert side.evaluate(KEPT) == ["HKDF false"]
+    page.reload()
+    for side in (page, visit.room):
+        shows(side, "link")
+        course.sees_and_hears(side)
+    page.wait_for_timeout(1500)
+    logged = running.ask(LOGGED.replace("CONSULT", visit.consult))
+    assert {(role, action, outcome, detail["state"]) for role, action, outcome, detail in logged} == {
+        (role, "consult.proof", "done", "link") for role in ("clinician", "patient")
+    }
+    assert len(logged) == 4
+    assert logged[0][3]["digest"] == logged[1][3]["digest"] != logged[2][3]["digest"] == logged[3][3]["digest"]
+    course.end(visit)
+    course.expect_stage(page, "ended")
+    for side in (page, visit.room):
+        until(side, f"({KEPT})().then((kept) => kept.length === 0)")
+    assert asked
+    assert not [one for one in asked if secret in one]
+
+
+def test_two_people_compare_words_where_the_link_has_no_secret(running: Product, browser: Browser) -> None:
+    visit = started(running, browser)
+    visit.room.locator("[data-invite-mail]").click()
+    expect(visit.room.locator("[data-invite-word]")).to_contain_text("compare four words")
+    visit.link = mailed_link(running)
+    page = course.arrive(visit, visitor(browser, width=390, height=800))
+    course.admit(visit, page)
+    for side in (page, visit.room):
+        shows(side, "none")
+        course.sees_and_hears(side)  # plainly not checked, and said so
+    read = []
+    for side in (page, visit.room):
+        side.locator("[data-proof-chip]").click()
+        side.locator("[data-proof-words] li").nth(3).wait_for()
+        read.append(side.locator("[data-proof-words] li, [data-proof-pictures] li").all_inner_texts())
+    assert read[0] == read[1]
+    assert len(read[0]) == 8
+    page.locator("[data-proof-same]").click()
+    expect(visit.room.locator("[data-proof-status]")).to_contain_text("says that they are all the same")
+    shows(visit.room, "none")
+    visit.room.locator("[data-proof-same]").click()
+    for side in (page, visit.room):
+        shows(side, "comparison")
+
+
+def test_people_who_read_different_words_end_the_call_on_both_pages(running: Product, browser: Browser) -> None:
+    visit = started(running, browser)
+    page = course.arrive(visit, visitor(browser, width=390, height=800))
+    page.evaluate("indexedDB.deleteDatabase('telehealth-visits')")
+    page.reload()
+    course.expect_stage(page, "waiting")
+    visit.room.locator("[data-admit]:not([disabled])").click()
+    # The clinician handed a secret over that the patient's page does not know: nothing is shown.
+    stuck = visit.room.locator("[data-proof-stuck]")
+    stuck.wait_for()
+    assert course.frames(visit.room) == 0
+    stuck.get_by_role("button").click()
+    visit.room.locator("[data-proof-words] li").nth(3).wait_for()
+    until(visit.room, "document.querySelector('video[data-remote]').srcObject.getAudioTracks().length === 1")
+    assert visit.room.evaluate("document.querySelector('video[data-remote]').srcObject.getVideoTracks().length") == 0
+    visit.room.locator("[data-proof-differ]").click()
+    for side in (page, visit.room):
+        expect(side.locator("[data-proof-alarm]")).to_be_visible()
+        expect(side.locator("[data-call]")).to_have_attribute("data-connection", "closed")
+        shows(side, "failed")
+    page.wait_for_timeout(500)
+    logged = running.ask(LOGGED.replace("CONSULT", visit.consult))
+    assert ["clinician", "consult.proof", "failed"] in [entry[:3] for entry in logged]
+    assert ["patient", "consult.proof", "failed"] in [entry[:3] for entry in logged]
