@@ -8,10 +8,12 @@ from aiortc.mediastreams import MediaStreamTrack
 from aiortc.sdp import candidate_from_sdp
 
 from signaling import guard
-from signaling.recording import Recorder
+from signaling.recording import Recorder, Recording
 
 #: aiortc asks a public server for addresses when it gets no list, so it always gets an empty one
 NO_SERVERS = RTCConfiguration(iceServers=[])
+#: seconds that a browser may take until its voice comes
+TO_CONNECT = 10.0
 guard.install()
 
 
@@ -36,6 +38,12 @@ class Leg:
         candidate = candidate_from_sdp(text.removeprefix("candidate:"))
         candidate.sdpMid = mid
         await self.pc.addIceCandidate(candidate)
+
+    @property
+    def fingerprints(self) -> list[str]:
+        """Of the certificate that this end shows: one for each hash, as in the answer."""
+        (transport,) = {t.receiver.transport for t in self.pc.getTransceivers()} or {self.pc.sctp.transport}
+        return [f"{f.algorithm} {f.value}" for f in transport.getLocalParameters().fingerprints]
 
     async def _state_changed(self) -> None:
         if self.pc.connectionState in ("failed", "closed"):
@@ -69,7 +77,7 @@ class VoiceLeg(Leg):
     def __init__(
         self,
         on_closed: Callable[[Leg], None],
-        on_recorded: Callable[[Recorder, bytes], Awaitable[None]],
+        on_recorded: Callable[[Recording], Awaitable[None]],
         *,
         seconds_at_most: float,
     ) -> None:
@@ -81,20 +89,32 @@ class VoiceLeg(Leg):
         self.pc.on("track", self._track_opened)
 
     def _track_opened(self, track: MediaStreamTrack) -> None:
-        if track.kind == "audio" and self._recorder is None:
-            self._recorder = Recorder(track, seconds_at_most=self._limit)
-            self._finishing = asyncio.ensure_future(self._finish(self._recorder))
+        if track.kind != "audio" or self._recorder is not None:
+            return
+        (transceiver,) = self.pc.getTransceivers()
+        transceiver._codecs = [codec for codec in transceiver._codecs if codec.name == "opus"]
+        if not transceiver._codecs:
+            raise ValueError("no Opus offered")
+        self._recorder = Recorder(seconds_at_most=self._limit)
+        transceiver.receiver.sink = self._recorder.take
+        self._finishing = asyncio.create_task(self._finish(self._recorder))
 
     async def _finish(self, recorder: Recorder) -> None:
-        await recorder.wait()
-        await self._on_recorded(recorder, await recorder.stop())
+        await self._on_recorded(await recorder.finish(within=self._limit + TO_CONNECT))
         await self.close()
 
+    @property
+    def recording(self) -> bool:
+        return self._finishing is not None and not self._finishing.done()
+
     async def stop(self) -> None:
-        """End of speech: the receiving tracks end, the recorder finishes what it has."""
-        for receiver in self.pc.getReceivers():
-            if receiver.track is not None:
-                receiver.track.stop()
-        if self._finishing:
+        """End of speech: what came until now is kept."""
+        if self._recorder and self._finishing:
+            self._recorder.end()
             await asyncio.wait({self._finishing}, timeout=5)
         await self.close()
+
+    async def close(self) -> None:
+        if self._recorder:
+            self._recorder.drop()
+        await super().close()

@@ -21,7 +21,7 @@ from signaling import leases, protocol
 from signaling.consumers import WORKERS, seat_group
 from signaling.legs import Leg, MonitorLeg, VoiceLeg
 from signaling.protocol import BadFrame, Quality, Rate
-from signaling.recording import Recorder
+from signaling.recording import Recording
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +118,8 @@ class Worker:
         description = {"kind": "description", "leg": name, "negotiation": frame["negotiation"]}
         await self._tell(caller, {**description, "type": "answer", "sdp": answer, "from": "worker"})
         if name == "voice":
-            await self._tell(caller, {"kind": "voice", "status": "recording", "recording": 0, "seconds": 0})
+            begun = {"status": "recording", "recording": 0, "seconds": 0, "sha256": "", "fingerprints": []}
+            await self._tell(caller, {"kind": "voice", **begun})
 
     def _new_leg(self, caller: Caller, name: str) -> Leg:
         def closed(leg: Leg) -> None:
@@ -127,10 +128,11 @@ class Worker:
 
         if name == "voice":
 
-            async def recorded(recorder: Recorder, sound: bytes) -> None:
-                await self._recorded(caller, recorder, sound)
+            async def recorded(made: Recording) -> None:
+                await self._recorded(caller, voice, made)
 
-            return VoiceLeg(closed, recorded, seconds_at_most=settings.VOICE_SECONDS)
+            voice = VoiceLeg(closed, recorded, seconds_at_most=settings.VOICE_SECONDS)
+            return voice
         rate = Rate(4, 8, time.monotonic())
 
         def message(text: str) -> None:
@@ -155,17 +157,19 @@ class Worker:
                 )
             )
 
-    async def _recorded(self, caller: Caller, recorder: Recorder, sound: bytes) -> None:
+    async def _recorded(self, caller: Caller, leg: Leg, made: Recording) -> None:
         kept = None
-        if recorder.heard_seconds >= LEAST_HEARD:
-            kept = await leases.keep_voice_async(UUID(caller.participant), sound, seconds=recorder.seconds)
+        if made.heard_seconds >= LEAST_HEARD:
+            kept = await leases.keep_voice_async(UUID(caller.participant), made.sound, seconds=made.seconds)
         await self._tell(
             caller,
             {
                 "kind": "voice",
                 "status": "kept" if kept else "failed",
                 "recording": kept or 0,
-                "seconds": round(recorder.seconds, 1),
+                "seconds": round(made.seconds, 1),
+                "sha256": made.sha256 if kept else "",
+                "fingerprints": leg.fingerprints if kept else [],
             },
         )
 
