@@ -153,6 +153,7 @@ KIND_OF = {
     "audit.archive": LOG_USED,
     "audit.drop": LOG_USED,
     "worker.monitor": ACTIVITY,
+    "worker.close": ACTIVITY,
 }
 
 

@@ -36,7 +36,15 @@ class Consult(models.Model):
     worker_until = models.DateTimeField(null=True)
 
     class Meta:
-        indexes = [models.Index(fields=["clinician", "ended_at", "-created_at"], name="clinicians_consults")]
+        indexes = [
+            models.Index(fields=["clinician", "ended_at", "-created_at"], name="clinicians_consults"),
+            # Every worker looks every second whether another has stopped renewing.
+            models.Index(
+                fields=["worker_until"],
+                condition=models.Q(ended_at=None, worker_until__isnull=False),
+                name="leased_consults",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"consult of {self.created_at:%Y-%m-%d %H:%M}"

@@ -2,16 +2,21 @@
 
 A browser's addresses are known before its first DTLS packet: they stand in the check list, which only authenticated
 checks (RFC 8445, 7.3) or signalled candidates can extend. Whatever else arrives is dropped at the socket (OWASP ASVS
-5.0, 17.2.4 to 17.2.7), and what may wait is bounded.
+5.0, 17.2.4 to 17.2.7), and what may wait is bounded. What comes past it is counted by kind, before anything reads it.
 """
 
 import struct
+import time
 from typing import Any
 
 import aioice.ice
+import aiortc.rtcicetransport
 import aiortc.rtcpeerconnection
-from aioice import stun
+from aioice import Candidate, stun
 from aiortc.rtcsctptransport import DataChunk, RTCSctpTransport
+
+from signaling.protocol import MAX_CANDIDATES
+from signaling.sdp import address_allowed
 
 #: more than a path's MTU is not ours
 LARGEST = 2048
@@ -21,23 +26,76 @@ WAITING = 256
 PIECES = 256
 #: streams of one association; the monitor uses one
 STREAMS = 16
-_ABOVE_STUN = 4  # RFC 7983: a first byte of 0 to 3 is STUN, DTLS and SRTP start higher
+#: RFC 7983: a first byte of 0 to 3 is STUN, 20 to 63 DTLS, 128 to 191 SRTP and SRTCP
+_ABOVE_STUN, _DTLS, _MEDIA = 4, range(20, 64), range(128, 192)
+_COOKIE = b"\x21\x12\xa4\x42"
+
+
+class Arrivals:
+    """What came to a leg's sockets: datagrams of its browser by kind, when the last one came, strangers' by number."""
+
+    __slots__ = ("dropped", "dtls", "last", "media", "stun")
+
+    def __init__(self) -> None:
+        self.stun = self.dtls = self.media = self.dropped = 0
+        self.last: float | None = None
+
+
+class GuardedConnection(aioice.ice.Connection):
+    """An ICE connection that counts, takes few candidates, resolves no names, and is sent nowhere special."""
+
+    def __init__(self, *words: Any, **more: Any) -> None:
+        super().__init__(*words, **more)
+        self.arrivals = Arrivals()
+
+    async def add_remote_candidate(self, remote_candidate: Candidate | None) -> None:
+        if remote_candidate is not None and (
+            len(self._remote_candidates) >= MAX_CANDIDATES
+            or not address_allowed(remote_candidate.host, host_names=False)
+        ):
+            return
+        await super().add_remote_candidate(remote_candidate)
+
+    def request_received(self, message: stun.Message, addr: tuple[str, int], protocol: aioice.ice.StunProtocol) -> None:
+        # Whoever knows the leg's password may still not make it send to ever more addresses.
+        known = any(c._network_host == addr[0] and c.port == addr[1] for c in self._remote_candidates)
+        if known or len(self._remote_candidates) < MAX_CANDIDATES:
+            super().request_received(message, addr, protocol)
 
 
 class GuardedProtocol(aioice.ice.StunProtocol):
     """An ICE socket that is deaf to strangers."""
 
     def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
+        arrivals = self.receiver.arrivals
         if not isinstance(data, bytes) or not 0 < len(data) <= LARGEST:
+            arrivals.dropped += 1
             return
-        if data[0] < _ABOVE_STUN:
-            try:
-                stun.parse_message(data)
-            except (ValueError, KeyError, struct.error, IndexError):
+        first, source = data[0], (addr[0], addr[1])
+        known = self._known(source)
+        if first < _ABOVE_STUN:
+            # Looked at before it is taken apart: of what a flood brings next to nothing has the cookie.
+            if len(data) % 4 or data[4:8] != _COOKIE or not self._is_stun(data):
+                arrivals.dropped += 1
                 return
-        elif not self._known((addr[0], addr[1])) or self.receiver._queue.qsize() > WAITING:
+            arrivals.stun += known
+        elif not known or self.receiver._queue.qsize() > WAITING:
+            arrivals.dropped += 1
             return
+        else:
+            arrivals.dtls += first in _DTLS
+            arrivals.media += first in _MEDIA
+        if known:
+            arrivals.last = time.time()
         super().datagram_received(data, addr)
+
+    @staticmethod
+    def _is_stun(data: bytes) -> bool:
+        try:
+            stun.parse_message(data)
+        except (ValueError, KeyError, struct.error, IndexError):
+            return False
+        return True
 
     def _known(self, addr: tuple[str, int]) -> bool:
         return any(pair.remote_addr == addr and pair.protocol is self for pair in self.receiver._check_list)
@@ -55,4 +113,5 @@ class GuardedSctp(RTCSctpTransport):
 def install() -> None:
     """Make every peer connection of this process use the guards."""
     aioice.ice.StunProtocol = GuardedProtocol
+    aiortc.rtcicetransport.Connection = GuardedConnection
     aiortc.rtcpeerconnection.RTCSctpTransport = GuardedSctp

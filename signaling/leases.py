@@ -1,19 +1,28 @@
 """Which worker monitors which consult: leased in the database, taken over when a worker stops renewing."""
 
-from collections.abc import Iterable
-from datetime import timedelta
+from collections.abc import Collection, Iterable
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from channels.db import database_sync_to_async
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from consults import voice
-from consults.models import Consult, Participant
-from vault import audit
+from consults import consent, voice
+from consults.models import Consent, Consult, Participant, QualitySample
+from signaling.legs import Ended
+from signaling.presence import tab_of
+from signaling.protocol import Quality
+from vault import audit, rows
 
-LEASE = timedelta(seconds=8)
+#: renewed every second; a worker that was killed is noticed when this is over
+LEASE = timedelta(seconds=5)
+#: lapsed leases that one worker looks after in a second
+AT_ONCE = 500
+
+Sample = tuple[UUID, UUID, datetime, Quality]
 
 
 @transaction.atomic
@@ -21,21 +30,19 @@ def claim(worker: str, consult_id: UUID, participant_id: UUID, leg: str) -> bool
     """Lease the consult to this worker, if it is free, ours or lapsed. One conditional UPDATE decides."""
     now = timezone.now()
     free = Q(worker="") | Q(worker=worker) | Q(worker_until=None) | Q(worker_until__lt=now)
-    mine = Consult.objects.filter(free, pk=consult_id, ended_at=None).update(worker=worker, worker_until=now + LEASE)
-    seat = (
-        Participant.objects.select_related("consult__clinic").filter(pk=participant_id, left_at=None).first()
-        if mine
-        else None
-    )
-    if seat is None or seat.consult_id != consult_id or (leg == "voice" and not voice.may_record(seat)):
+    if not Consult.objects.filter(free, pk=consult_id, ended_at=None).update(worker=worker, worker_until=now + LEASE):
         return False
-    actor = audit.Actor(role="worker", person=worker, clinic=seat.consult.clinic_id)
+    seat = Participant.objects.select_related("consult__clinic").filter(pk=participant_id, left_at=None).first()
+    if seat is None or seat.consult_id != consult_id or _refused(seat, leg, _withdrawn([consult_id])):
+        transaction.set_rollback(True)
+        return False
+    actor = _actor(worker, seat)
     audit.record("worker.monitor", actor, patient=seat.consult.patient_id, consult=consult_id, leg=leg, of=seat.role)
     return True
 
 
-def renew(worker: str, legs: Iterable[tuple[UUID, UUID, str]]) -> set[tuple[UUID, str]]:
-    """Renew the leases of these legs' consults; gives the (participant, leg) pairs that have to be closed."""
+def renew(worker: str, legs: Iterable[tuple[UUID, UUID, str]]) -> dict[tuple[UUID, str], str]:
+    """Renew the leases of these legs' consults; gives the (participant, leg) pairs that have to be closed, and why."""
     legs = list(legs)
     now = timezone.now()
     consults = {consult for consult, _, _ in legs}
@@ -49,16 +56,100 @@ def renew(worker: str, legs: Iterable[tuple[UUID, UUID, str]]) -> set[tuple[UUID
             consult__worker=worker,
         )
     }
-    return {
-        (participant, leg)
+    withdrawn = _withdrawn(consults)
+    reasons = {
+        (participant, leg): _refused(seats[participant], leg, withdrawn) if participant in seats else "over"
         for _, participant, leg in legs
-        if participant not in seats or (leg == "voice" and not voice.may_record(seats[participant]))
     }
+    return {pair: why for pair, why in reasons.items() if why}
 
 
-def release(worker: str) -> None:
-    """Give the consults back, so another worker need not wait for the lease to lapse."""
-    Consult.objects.filter(worker=worker).update(worker="", worker_until=None)
+def _refused(seat: Participant, leg: str, withdrawn: Collection[UUID]) -> str:
+    """Why this leg may not be, or "". Voice: only at the consent step. Else: not once consent was taken back."""
+    if leg == "voice":
+        return "" if voice.may_record(seat) else "over"
+    return "withdrawn" if seat.consult_id in withdrawn else ""
+
+
+def _withdrawn(consults: Iterable[UUID]) -> set[UUID]:
+    """Of these consults, those whose patient took her consent back and has given none since."""
+    taken_back = Consent.objects.filter(consult_id__in=list(consults), act=Consent.Act.WITHDRAWN)
+    found = set(taken_back.values_list("consult_id", flat=True))
+    return {consult for consult in found if consent.standing(consult) is None}
+
+
+def release(worker: str, consults: Iterable[UUID] | None = None) -> None:
+    """Give consults back (None: all), so another worker need not wait for the lease to lapse."""
+    mine = Consult.objects.filter(worker=worker)
+    if consults is not None:
+        mine = mine.filter(pk__in=list(consults))
+    mine.update(worker="", worker_until=None)
+
+
+@transaction.atomic
+def free_lapsed() -> list[tuple[UUID, UUID, str]]:
+    """Free the consults of workers that renew no more; gives whose pages have to build their leg anew.
+
+    Each as (consult, participant, tab). Of several workers that ask at once each gets others.
+    """
+    lapsed = Consult.objects.filter(ended_at=None, worker_until__lt=timezone.now())
+    found = list(lapsed.select_for_update(skip_locked=True).values_list("pk", flat=True)[:AT_ONCE])
+    if not found:
+        return []
+    Consult.objects.filter(pk__in=found).update(worker="", worker_until=None)
+    seats = Participant.objects.filter(consult_id__in=found, left_at=None).exclude(connection="")
+    return [(seat.consult_id, seat.pk, tab_of(seat)) for seat in seats]
+
+
+@transaction.atomic
+def closed(worker: str, legs: Iterable[tuple[UUID, UUID, str, Ended]]) -> None:
+    """Write down how these legs ended: each (consult, participant, leg, how)."""
+    legs = list(legs)
+    seats = {
+        seat.pk: seat
+        for seat in Participant.objects.select_related("consult").filter(pk__in=[who for _, who, _, _ in legs])
+    }
+    for consult, participant, leg, ended in legs:
+        seat = seats.get(participant)
+        if seat is None:  # erased meanwhile; there is nobody left whom an entry could be about
+            continue
+        figures = asdict(ended)
+        last = figures.pop("last")
+        figures["last"] = datetime.fromtimestamp(last, UTC).isoformat(timespec="milliseconds") if last else ""
+        actor = _actor(worker, seat)
+        audit.record(
+            "worker.close", actor, patient=seat.consult.patient_id, consult=consult, leg=leg, of=seat.role, **figures
+        )
+
+
+def _actor(worker: str, seat: Participant) -> audit.Actor:
+    return audit.Actor(role="worker", person=worker, clinic=seat.consult.clinic_id)
+
+
+_FIGURES = Quality.__struct_fields__
+_COLUMNS = ("consult_id", "participant_id", "at", *_FIGURES)
+
+
+def store(samples: list[Sample]) -> None:
+    """Keep what was measured, in one statement. What belongs to a consult that was erased meanwhile is left out."""
+    try:
+        _add(samples)
+    except IntegrityError:
+        seats = Participant.objects.filter(pk__in={who for _, who, _, _ in samples})
+        there = set(seats.values_list("consult_id", "pk"))
+        _add([sample for sample in samples if sample[:2] in there])
+
+
+@transaction.atomic
+def _add(samples: list[Sample]) -> None:
+    rows.add_many(
+        QualitySample,
+        _COLUMNS,
+        [
+            (rows.stored(consult), rows.stored(who), rows.moment(at), *(getattr(figures, f) for f in _FIGURES))
+            for consult, who, at, figures in samples
+        ],
+    )
 
 
 def keep_voice(participant_id: UUID, sound: bytes, *, seconds: float) -> int | None:
@@ -70,4 +161,7 @@ def keep_voice(participant_id: UUID, sound: bytes, *, seconds: float) -> int | N
 claim_async = database_sync_to_async(claim)
 renew_async = database_sync_to_async(renew)
 release_async = database_sync_to_async(release)
+free_lapsed_async = database_sync_to_async(free_lapsed)
+closed_async = database_sync_to_async(closed)
+store_async = database_sync_to_async(store)
 keep_voice_async = database_sync_to_async(keep_voice)

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
 
 from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamTrack
@@ -17,6 +19,18 @@ TO_CONNECT = 10.0
 guard.install()
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a leg ended: why, when the last packet of its browser came (seconds since 1970), how many of each kind."""
+
+    why: str
+    last: float | None
+    stun: int
+    dtls: int
+    media: int
+    dropped: int
+
+
 class Leg:
     """One peer connection between the worker and a browser. aiortc has no ICE restart: a new offer makes a new leg."""
 
@@ -24,6 +38,7 @@ class Leg:
         self.pc = RTCPeerConnection(NO_SERVERS)
         self._on_closed = on_closed
         self._closed = False
+        self.ended: Ended | None = None
         self.pc.on("connectionstatechange", self._state_changed)
 
     async def answer(self, offer: str) -> str:
@@ -39,20 +54,34 @@ class Leg:
         candidate.sdpMid = mid
         await self.pc.addIceCandidate(candidate)
 
+    def _transports(self) -> set[Any]:
+        sctp = [self.pc.sctp.transport] if self.pc.sctp else []
+        return {*sctp, *(transceiver.receiver.transport for transceiver in self.pc.getTransceivers())}
+
     @property
     def fingerprints(self) -> list[str]:
         """Of the certificate that this end shows: one for each hash, as in the answer."""
-        (transport,) = {t.receiver.transport for t in self.pc.getTransceivers()} or {self.pc.sctp.transport}
-        return [f"{f.algorithm} {f.value}" for f in transport.getLocalParameters().fingerprints]
+        found = (f for transport in self._transports() for f in transport.getLocalParameters().fingerprints)
+        return [f"{f.algorithm} {f.value}" for f in found]
+
+    def _end(self, why: str) -> Ended:
+        came = [transport.transport._connection.arrivals for transport in self._transports()]
+        return Ended(
+            why=why,
+            last=max((a.last for a in came if a.last is not None), default=None),
+            **{kind: sum(getattr(a, kind) for a in came) for kind in ("stun", "dtls", "media", "dropped")},
+        )
 
     async def _state_changed(self) -> None:
         if self.pc.connectionState in ("failed", "closed"):
-            await self.close()
+            await self.close("failed" if self.pc.connectionState == "failed" else "left")
 
-    async def close(self) -> None:
+    async def close(self, why: str) -> None:
+        """Close the sockets; what came until then is counted. `why` is a word of the log."""
         if not self._closed:
             self._closed = True
             await self.pc.close()
+            self.ended = self._end(why)
             self._on_closed(self)
 
 
@@ -86,6 +115,7 @@ class VoiceLeg(Leg):
         self._limit = seconds_at_most
         self._recorder: Recorder | None = None
         self._finishing: asyncio.Task[None] | None = None
+        self.over = asyncio.Event()
         self.pc.on("track", self._track_opened)
 
     def _track_opened(self, track: MediaStreamTrack) -> None:
@@ -101,20 +131,17 @@ class VoiceLeg(Leg):
 
     async def _finish(self, recorder: Recorder) -> None:
         await self._on_recorded(await recorder.finish(within=self._limit + TO_CONNECT))
-        await self.close()
-
-    @property
-    def recording(self) -> bool:
-        return self._finishing is not None and not self._finishing.done()
+        await self.close("done")
 
     async def stop(self) -> None:
         """End of speech: what came until now is kept."""
         if self._recorder and self._finishing:
             self._recorder.end()
             await asyncio.wait({self._finishing}, timeout=5)
-        await self.close()
+        await self.close("done")
 
-    async def close(self) -> None:
+    async def close(self, why: str) -> None:
         if self._recorder:
             self._recorder.drop()
-        await super().close()
+        await super().close(why)
+        self.over.set()

@@ -7,29 +7,36 @@ import os
 import secrets
 import socket
 import time
+from collections import Counter
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from channels.db import database_sync_to_async
 from channels.layers import get_channel_layer
 from django.conf import settings
 from django.utils import timezone
 
-from consults.models import QualitySample
-from signaling import leases, protocol
+from signaling import leases, metrics, protocol
 from signaling.consumers import WORKERS, seat_group
-from signaling.legs import Leg, MonitorLeg, VoiceLeg
+from signaling.legs import Ended, Leg, MonitorLeg, VoiceLeg
 from signaling.protocol import BadFrame, Quality, Rate
 from signaling.recording import Recording
+from signaling.sharing import Sharing
 
 logger = logging.getLogger(__name__)
 
 STORE_EVERY = 1.0
 MAX_UNSTORED = 20_000
 MAX_LEGS = 4_000
+#: endings that may wait for the database
+MAX_UNWRITTEN = 20_000
+#: seconds that a worker waits when another has less to do
+AFTER_OTHERS = 0.3
 #: shorter than this, or with less to hear, a recording proves nothing and is not kept
 LEAST_HEARD = 0.5
+#: seconds that a stopping worker gives people to finish speaking, and then itself to close and store
+TO_SPEAK, TO_LEAVE = 8.0, 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,28 +55,47 @@ class Worker:
         self.name = name or f"{socket.gethostname()[:40]}:{os.getpid()}:{secrets.token_hex(3)}"
         self.layer = get_channel_layer()
         self.legs: dict[tuple[str, str], tuple[Caller, Leg]] = {}
-        self.samples: list[QualitySample] = []
+        self.samples: list[leases.Sample] = []
+        self.health = metrics.Health()
+        self.sharing = Sharing(self.name)
+        self._leased: set[str] = set()
+        self._ended: list[tuple[UUID, UUID, str, Ended]] = []
         self._locks: dict[str, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = asyncio.Event()
 
     async def run(self) -> None:
-        """Serve until cancelled; then close every leg and store what was measured."""
+        """Serve until cancelled or told to `stop`; then close every leg and store what was measured."""
         channel = await self.layer.new_channel("worker")
         await self.layer.group_add(WORKERS, channel)
         keeper = asyncio.create_task(self._keep())
+        receiving = asyncio.create_task(self._receive(channel))
+        stopping = asyncio.create_task(self._stopping.wait())
         logger.info("the worker is ready")
         try:
-            while True:
-                self._start(self._handle(await self.layer.receive(channel)))
+            await asyncio.wait({receiving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if receiving.done():
+                receiving.result()
+            await self._drain()
         finally:
-            keeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError, OSError):
-                await self.layer.group_discard(WORKERS, channel)
-            await asyncio.gather(*(leg.close() for _, leg in list(self.legs.values())), return_exceptions=True)
-            await self._store()
-            await leases.release_async(self.name)
+            for task in (receiving, stopping, keeper):
+                task.cancel()
+            await asyncio.wait({receiving, stopping, keeper})
+            await self._leave(channel)
 
-    def _start(self, work: Any) -> None:
+    def stop(self) -> None:
+        """Take nothing new, hand everything over, end."""
+        self._stopping.set()
+
+    async def _receive(self, channel: str) -> None:
+        while True:
+            message = await self.layer.receive(channel)
+            if message["type"] == "worker.load":
+                self.sharing.heard(message["name"], message["consults"], time.monotonic())
+            else:
+                self._start(self._handle(message))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)  # a task nobody keeps may be collected before it ends
         task.add_done_callback(self._tasks.discard)
@@ -102,18 +128,23 @@ class Worker:
             await leg.stop()
 
     async def _offered(self, caller: Caller, name: str, frame: dict[str, Any]) -> None:
-        allowed = await leases.claim_async(self.name, UUID(caller.consult), UUID(caller.participant), name)
-        if not allowed or len(self.legs) >= MAX_LEGS:
+        ours = caller.consult in self._leased
+        if not ours and not self.sharing.mine(caller.consult, len(self._leased), time.monotonic()):
+            await asyncio.sleep(AFTER_OTHERS)
+        if self.health.draining or len(self.legs) >= MAX_LEGS:
             return
+        if not await leases.claim_async(self.name, UUID(caller.consult), UUID(caller.participant), name):
+            return
+        self._leased.add(caller.consult)
         key = (caller.participant, name)
         if key in self.legs:
-            await self.legs[key][1].close()
+            await self.legs[key][1].close("replaced")
         leg = self._new_leg(caller, name)
         self.legs[key] = (caller, leg)
         try:
             answer = await leg.answer(frame["sdp"])
         except Exception:
-            await leg.close()
+            await leg.close("failed")
             raise
         description = {"kind": "description", "leg": name, "negotiation": frame["negotiation"]}
         await self._tell(caller, {**description, "type": "answer", "sdp": answer, "from": "worker"})
@@ -122,9 +153,16 @@ class Worker:
             await self._tell(caller, {"kind": "voice", **begun})
 
     def _new_leg(self, caller: Caller, name: str) -> Leg:
+        consult, participant = UUID(caller.consult), UUID(caller.participant)
+
         def closed(leg: Leg) -> None:
             if self.legs.get((caller.participant, name), (None, None))[1] is leg:
                 del self.legs[caller.participant, name]
+            assert leg.ended  # noqa: S101  (a leg says how it ended before it says that)
+            metrics.CLOSED.labels(leg.ended.why).inc()
+            metrics.DROPPED.inc(leg.ended.dropped)
+            if len(self._ended) < MAX_UNWRITTEN:
+                self._ended.append((consult, participant, name, leg.ended))
 
         if name == "voice":
 
@@ -137,30 +175,23 @@ class Worker:
 
         def message(text: str) -> None:
             if rate.take(time.monotonic()):
-                self._measured(caller, text)
+                self._measured(consult, participant, text)
 
         return MonitorLeg(closed, message)
 
-    def _measured(self, caller: Caller, text: str) -> None:
+    def _measured(self, consult: UUID, participant: UUID, text: str) -> None:
         try:
             message = protocol.parse_monitor(text)
         except BadFrame:
             return
         if isinstance(message, Quality) and len(self.samples) < MAX_UNSTORED:
-            figures = {f: getattr(message, f) for f in message.__struct_fields__}
-            self.samples.append(
-                QualitySample(
-                    consult_id=UUID(caller.consult),
-                    participant_id=UUID(caller.participant),
-                    at=timezone.now(),
-                    **figures,
-                )
-            )
+            self.samples.append((consult, participant, timezone.now(), message))
 
     async def _recorded(self, caller: Caller, leg: Leg, made: Recording) -> None:
         kept = None
         if made.heard_seconds >= LEAST_HEARD:
             kept = await leases.keep_voice_async(UUID(caller.participant), made.sound, seconds=made.seconds)
+        metrics.VOICES.labels("kept" if kept else "failed").inc()
         await self._tell(
             caller,
             {
@@ -182,33 +213,109 @@ class Worker:
     async def _keep(self) -> None:
         while True:
             await asyncio.sleep(STORE_EVERY)
-            try:
-                await self._store()
-                await self._end_what_is_over()
-            except asyncio.CancelledError:
-                raise
-            except Exception:  # the database is away; the samples wait, the next second tries again
-                logger.exception("the worker could not reach the database")
+            for part in (self._say_load, self._store, self._end_what_is_over, self._take_over, self._write_endings):
+                try:
+                    await part()
+                except Exception:  # the database or Redis is away; what there is waits, the next second tries again
+                    logger.exception("the worker could not do all that it does every second")
+                    break
+            else:
+                self.health.looked = time.monotonic()
+            self._show()
+
+    async def _say_load(self) -> None:
+        consults = None if self.health.draining else len(self._leased)
+        await self.layer.group_send(WORKERS, {"type": "worker.load", "name": self.name, "consults": consults})
 
     async def _store(self) -> None:
         batch, self.samples = self.samples, []
         if not batch:
             return
         try:
-            await database_sync_to_async(QualitySample.objects.bulk_create)(batch)
-        except Exception:
+            await leases.store_async(batch)
+        except BaseException:
             self.samples = batch + self.samples
             raise
+        now = timezone.now()
+        metrics.STORED.inc(len(batch))
+        for _, _, at, _ in batch:
+            metrics.STORE_SECONDS.observe((now - at).total_seconds())
 
     async def _end_what_is_over(self) -> None:
-        """Renew the leases; close the legs of consults that are over, and voice legs past the consent step."""
-        if not self.legs:
-            return
-        pairs = {(UUID(c.consult), UUID(c.participant), name) for (_, name), (c, _) in self.legs.items()}
-        gone = await leases.renew_async(self.name, pairs)
-        for (participant, name), (_, leg) in list(self.legs.items()):
-            if (UUID(participant), name) in gone:
-                await leg.close()
+        """Renew the leases; close legs of consults that are over and voice legs past their step; free what is empty."""
+        held = set(self._leased)
+        if self.legs:
+            pairs = {(UUID(c.consult), UUID(c.participant), name) for (_, name), (c, _) in self.legs.items()}
+            gone = await leases.renew_async(self.name, pairs)
+            closing = [
+                leg.close(gone[UUID(participant), name])
+                for (participant, name), (_, leg) in list(self.legs.items())
+                if (UUID(participant), name) in gone
+            ]
+            await asyncio.gather(*closing)
+        in_use = {caller.consult for caller, _ in self.legs.values()}
+        # Only what was held before the look above: a consult that was leased since has its leg in the making.
+        if empty := held - in_use:
+            self._leased -= empty
+            await leases.release_async(self.name, map(UUID, empty))
         busy = {participant for participant, _ in self.legs}
         for participant in [p for p, lock in self._locks.items() if p not in busy and not lock.locked()]:
             del self._locks[participant]
+
+    async def _take_over(self) -> None:
+        """Where a worker renews no more, free its consults and have their pages build the leg anew."""
+        for consult, participant, tab in await leases.free_lapsed_async():
+            await self._tell(Caller(str(consult), str(participant), tab), {"kind": "worker", "status": "gone"})
+
+    async def _write_endings(self) -> None:
+        batch, self._ended = self._ended, []
+        if not batch:
+            return
+        try:
+            await leases.closed_async(self.name, batch)
+        except BaseException:
+            self._ended = batch + self._ended
+            raise
+
+    def _show(self) -> None:
+        legs = Counter(name for _, name in self.legs)
+        for name in ("monitor", "voice"):
+            metrics.LEGS.labels(name).set(legs[name])
+        metrics.CONSULTS.set(len(self._leased))
+        metrics.WAITING.set(len(self.samples))
+
+    # -- the end ---------------------------------------------------------------------------------------
+
+    async def _drain(self) -> None:
+        """Hand over at once what can be; whoever is speaking may finish, for a bounded time."""
+        self.health.draining = True
+        with contextlib.suppress(Exception):
+            await self._say_load()
+        voices = {caller.consult: leg for caller, leg in self.legs.values() if isinstance(leg, VoiceLeg)}
+        # Free first: the pages come back as soon as their leg is closed.
+        with contextlib.suppress(Exception):
+            await leases.release_async(self.name, [UUID(c) for c in self._leased - voices.keys()])
+        idle = [leg for caller, leg in list(self.legs.values()) if caller.consult not in voices]
+        await asyncio.wait({asyncio.gather(*(leg.close("handed over") for leg in idle))}, timeout=TO_LEAVE)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(TO_SPEAK):
+                await asyncio.gather(*(leg.over.wait() for leg in voices.values()))
+
+    async def _leave(self, channel: str) -> None:
+        self.health.draining = True
+        parts = (
+            asyncio.gather(*(leg.close("handed over") for _, leg in list(self.legs.values()))),
+            self._store(),
+            self._write_endings(),
+            leases.release_async(self.name),
+            self._say_load(),
+            self.layer.group_discard(WORKERS, channel),
+        )
+        for part in parts:
+            try:
+                async with asyncio.timeout(TO_LEAVE / len(parts)):
+                    await part
+            except Exception as error:
+                logger.error("a part of the worker's end failed: %s", type(error).__name__)
+        if self.samples or self._ended:
+            logger.error("%d samples and %d endings are lost", len(self.samples), len(self._ended))

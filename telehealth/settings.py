@@ -301,6 +301,8 @@ STORAGES = {
 INVITE_LIFETIME_HOURS = env.int("TELEHEALTH_INVITE_HOURS", 48)
 CONSENT_LIFETIME_HOURS = 24
 VOICE_SECONDS = 30
+#: HOST:PORT where the worker answers /healthz and /metrics; empty: nowhere
+WORKER_METRICS = env.str("WORKER_METRICS", "")
 #: hours of the day (TELEHEALTH_TIME_ZONE) between which reading a record asks for no second look
 CLINIC_OPENS = env.int("TELEHEALTH_OPENS", 7)
 CLINIC_CLOSES = env.int("TELEHEALTH_CLOSES", 20)

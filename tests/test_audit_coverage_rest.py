@@ -120,19 +120,18 @@ async def test_every_frame_writes_what_it_promises(sockets, worker, name):  # no
         last = await _do(_last)
         await clinician.send(SENT[name])
     found = await _written(last, FRAMES[name])
+    found = [one for one in found if one != "worker.close"]  # this offer leads nowhere, and its leg ends at once
     assert found == ([FRAMES[name]] if FRAMES[name] else [])
 
 
 @pytest.mark.django_db(transaction=True)
 async def test_what_the_worker_is_told_in_the_channel_writes_nothing(sockets, worker):  # noqa: F811
-    from signaling.worker import Caller
-
     now = await sockets.visit("admitted")
     last = await _do(_last)
-    caller = Caller(str(now.consult.id), str(now.seat.id), "0" * 16)
-    worker._measured(caller, '{"kind":"heartbeat"}')
+    caller = (now.consult.id, now.seat.id)
+    worker._measured(*caller, '{"kind":"heartbeat"}')
     figures = dict.fromkeys(("rtt_ms", "jitter_ms", "loss", "frames_per_second", "kbit_in", "kbit_out"))
-    worker._measured(caller, json.dumps({"kind": "quality", **figures, "relayed": True}))
+    worker._measured(*caller, json.dumps({"kind": "quality", **figures, "relayed": True}))
     assert len(worker.samples) == 1
     assert await _written(last, "") == []
 

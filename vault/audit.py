@@ -77,6 +77,7 @@ ACTIONS = {
     "audit.archive": "archived a month of the audit log",
     "audit.drop": "let an archived month of the audit log leave the database",
     "worker.monitor": "began to monitor a session",
+    "worker.close": "closed a connection to a participant",
 }
 
 

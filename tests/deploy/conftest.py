@@ -17,7 +17,7 @@ from tests.engines import postgres
 SERVICES = (
     "telehealth-web@{web1}.service",
     "telehealth-web@{web2}.service",
-    "telehealth-worker.service",
+    "telehealth-worker@{worker}.service",
     "telehealth-tasks.service",
     "telehealth-clock.service",
     "telehealth-log.service",
@@ -131,7 +131,7 @@ def _start(server: Server) -> None:
         server.start(name)
     server.start_program("nginx", "nginx", "-c", str(nginx_conf(server)), "-p", str(server.folder))
     until(lambda: _is_ready(server), within=90, said=lambda: "".join(server.log(name) for name in server.running))
-    until(lambda: "the worker is ready" in server.log("telehealth-worker.service"), within=60)
+    until(lambda: "the worker is ready" in server.log(f"telehealth-worker@{server.ports['worker']}.service"), within=60)
 
 
 def _is_ready(server: Server) -> bool:

@@ -50,7 +50,7 @@ class Box:
     running: dict[str, subprocess.Popen[bytes]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("http", "https", "web1", "web2", "redis", "turn", "turns"):
+        for name in ("http", "https", "web1", "web2", "worker", "redis", "turn", "turns"):
             self.ports.setdefault(name, free_port())
         code = self.folder / "opt/telehealth"
         code.mkdir(parents=True)
@@ -73,7 +73,15 @@ class Box:
         text = re.sub(r"^\s*listen \[::\].*\n", "", text, flags=re.M)
         text = re.sub(r"listen 80\b", f"listen 127.0.0.1:{ports['http']}", text)
         text = re.sub(r"listen 443\b", f"listen 127.0.0.1:{ports['https']}", text)
-        moved = {"8001": "web1", "8002": "web2", "6379": "redis", "5432": "postgres", "3478": "turn", "5349": "turns"}
+        moved = {
+            "8001": "web1",
+            "8002": "web2",
+            "9101": "worker",
+            "6379": "redis",
+            "5432": "postgres",
+            "3478": "turn",
+            "5349": "turns",
+        }
         return re.sub(
             rf"(?<=[:=@])({'|'.join(moved)})\b", lambda found: str(ports.get(moved[found[1]], found[1])), text
         )

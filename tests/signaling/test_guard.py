@@ -47,4 +47,4 @@ async def test_noise_from_a_stranger_ends_nothing(number: int) -> None:
         await asyncio.sleep(0.02)
     assert heard == ["still here"]
     await browser.close()
-    await leg.close()
+    await leg.close("left")

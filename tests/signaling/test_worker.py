@@ -7,7 +7,7 @@ import math
 
 import av
 import pytest
-from aiortc import AudioStreamTrack, RTCPeerConnection, RTCSessionDescription
+from aiortc import AudioStreamTrack, RTCPeerConnection
 from channels.db import database_sync_to_async
 
 from consults import visit
@@ -17,15 +17,11 @@ from signaling import worker as worker_module
 from signaling.legs import NO_SERVERS
 from signaling.worker import Worker
 from tests.cast import BY, agree
+from tests.signaling.browser_end import QUALITY, answered, monitored, offer_to_worker
 from vault import patients
 from vault.models import AuditEntry
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-QUALITY = (
-    '{"kind":"quality","rtt_ms":23.5,"jitter_ms":1,"loss":null,'
-    '"frames_per_second":30,"kbit_in":9,"kbit_out":8,"relayed":false}'
-)
 
 
 async def _do(verb, *args, **more):
@@ -65,37 +61,13 @@ class Tone(AudioStreamTrack):
         return frame
 
 
-async def _offer(socket, browser, leg):
-    await browser.setLocalDescription(await browser.createOffer())
-    await socket.send(
-        {"kind": "description", "leg": leg, "negotiation": 0, "type": "offer", "sdp": browser.localDescription.sdp}
-    )
-
-
-async def _answered(socket, browser, leg):
-    frame = await socket.until("description", leg=leg)
-    assert (frame["type"], frame["from"]) == ("answer", "worker")
-    await browser.setRemoteDescription(RTCSessionDescription(frame["sdp"], "answer"))
-    return frame["sdp"]
-
-
-async def _monitored(socket, browser):
-    channel = browser.createDataChannel("monitor")
-    opened = asyncio.Event()
-    channel.on("open", opened.set)
-    await _offer(socket, browser, "monitor")
-    answer = await _answered(socket, browser, "monitor")
-    await asyncio.wait_for(opened.wait(), 10)
-    return channel, answer
-
-
 # -- monitoring ----------------------------------------------------------------------------------------------
 
 
 async def test_the_monitor_opens_and_samples_are_kept(sockets, worker, browser):
     now = await sockets.visit("admitted")
     socket = await (await sockets.patient(now)).hello()
-    channel, _ = await _monitored(socket, browser)
+    channel, _ = await monitored(socket, browser)
     channel.send('{"kind":"heartbeat"}')
     channel.send(QUALITY)
     sample = await _until(lambda: _do(QualitySample.objects.first))
@@ -105,7 +77,7 @@ async def test_the_monitor_opens_and_samples_are_kept(sockets, worker, browser):
 
 async def test_the_worker_never_offers_to_take_sound_or_picture_to_monitor(sockets, worker, browser):
     socket = await (await sockets.staff(await sockets.visit("admitted"))).hello()
-    _, answer = await _monitored(socket, browser)
+    _, answer = await monitored(socket, browser)
     kinds = [line.split()[0] for line in answer.splitlines() if line.startswith("m=")]
     assert kinds == ["m=application"]
     assert "a=candidate" in answer
@@ -116,14 +88,14 @@ async def test_sound_offered_to_the_monitor_closes_the_socket(sockets, worker, b
     socket = await (await sockets.patient(await sockets.visit("tested"))).hello()
     browser.createDataChannel("monitor")
     browser.addTrack(Tone(0.3))
-    await _offer(socket, browser, "monitor")
+    await offer_to_worker(socket, browser, "monitor")
     assert await socket.closed_with() == 4400
     assert worker.legs == {}
 
 
 async def test_bad_samples_are_ignored_and_the_good_one_after_them_is_kept(sockets, worker, browser):
     socket = await (await sockets.patient(await sockets.visit("admitted"))).hello()
-    channel, _ = await _monitored(socket, browser)
+    channel, _ = await monitored(socket, browser)
     bad = ["", "{", QUALITY.replace("23.5", "-1"), QUALITY.replace("23.5", "NaN"), QUALITY[:-1] + ',"consult":"x"}']
     for text in (*bad, b"\x00\x01", QUALITY):
         channel.send(text)
@@ -134,7 +106,7 @@ async def test_bad_samples_are_ignored_and_the_good_one_after_them_is_kept(socke
 async def test_a_channel_by_another_name_is_not_heard(sockets, worker, browser):
     socket = await (await sockets.patient(await sockets.visit("admitted"))).hello()
     other = browser.createDataChannel("chat")
-    channel, _ = await _monitored(socket, browser)
+    channel, _ = await monitored(socket, browser)
     other.send(QUALITY.replace("23.5", "666"))
     channel.send(QUALITY)
     await _until(lambda: _do(QualitySample.objects.count))
@@ -143,7 +115,7 @@ async def test_a_channel_by_another_name_is_not_heard(sockets, worker, browser):
 
 async def test_more_than_four_messages_a_second_are_not_kept(sockets, worker, browser):
     socket = await (await sockets.patient(await sockets.visit("admitted"))).hello()
-    channel, _ = await _monitored(socket, browser)
+    channel, _ = await monitored(socket, browser)
     for _ in range(300):
         channel.send(QUALITY)
     await _until(lambda: _do(QualitySample.objects.count))
@@ -154,7 +126,7 @@ async def test_more_than_four_messages_a_second_are_not_kept(sockets, worker, br
 async def test_the_end_of_the_consult_ends_its_legs(sockets, worker, browser):
     now = await sockets.visit("admitted")
     socket = await (await sockets.patient(now)).hello()
-    await _monitored(socket, browser)
+    await monitored(socket, browser)
     assert len(worker.legs) == 1
     await _do(visit.end, now.consult, BY)
 
@@ -169,7 +141,7 @@ async def test_an_offer_that_makes_no_sense_hurts_nobody_else(sockets, worker, b
     from tests.signaling.sockets import offer
 
     await socket.send(offer("monitor", 0))
-    channel, _ = await _monitored(socket, browser)
+    channel, _ = await monitored(socket, browser)
     channel.send(QUALITY)
     await _until(lambda: _do(QualitySample.objects.count))
     assert "Traceback" not in caplog.text
@@ -178,7 +150,7 @@ async def test_an_offer_that_makes_no_sense_hurts_nobody_else(sockets, worker, b
 async def test_being_monitored_is_in_the_log(sockets, worker, browser):
     now = await sockets.visit("admitted")
     socket = await (await sockets.patient(now)).hello()
-    await _monitored(socket, browser)
+    await monitored(socket, browser)
     entry = await _do(AuditEntry.objects.get, action="worker.monitor")
     assert (entry.role, entry.person, entry.consult) == ("worker", "worker-one", str(now.consult.id))
     assert entry.detail == {"leg": "monitor", "of": "patient"}
@@ -189,8 +161,8 @@ async def test_being_monitored_is_in_the_log(sockets, worker, browser):
 
 async def _speak(socket, browser, loudness, seconds):
     browser.addTrack(Tone(loudness))
-    await _offer(socket, browser, "voice")
-    answer = await _answered(socket, browser, "voice")
+    await offer_to_worker(socket, browser, "voice")
+    answer = await answered(socket, browser, "voice")
     assert "a=recvonly" in answer
     await socket.until("voice", status="recording")
     await asyncio.sleep(seconds)
@@ -238,8 +210,8 @@ async def test_a_recording_ends_at_its_limit(sockets, worker, browser, settings)
     settings.VOICE_SECONDS = 1
     socket = await (await sockets.patient(await sockets.visit("tested"))).hello()
     browser.addTrack(Tone(0.3))
-    await _offer(socket, browser, "voice")
-    await _answered(socket, browser, "voice")
+    await offer_to_worker(socket, browser, "voice")
+    await answered(socket, browser, "voice")
     kept = await socket.until("voice", status="kept")
     assert kept["seconds"] <= 1.1
 
@@ -275,8 +247,8 @@ async def test_speech_after_consent_was_given_in_writing_is_not_kept(sockets, wo
     now = await sockets.visit("tested")
     socket = await (await sockets.patient(now)).hello()
     browser.addTrack(Tone(0.3))
-    await _offer(socket, browser, "voice")
-    await _answered(socket, browser, "voice")
+    await offer_to_worker(socket, browser, "voice")
+    await answered(socket, browser, "voice")
     await socket.until("voice", status="recording")
     await asyncio.sleep(0.8)
     await _do(agree, now)
@@ -319,13 +291,13 @@ def test_a_lapsed_lease_is_taken_over_and_the_old_worker_notices(cast, clock):
     ask = (now.consult.id, now.seat.id, "monitor")
     assert leases.claim("one", *ask)
     clock.move(leases.LEASE.total_seconds() - 1)
-    assert leases.renew("one", [ask]) == set()
+    assert leases.renew("one", [ask]) == {}
     clock.move(leases.LEASE.total_seconds() - 1)
     assert not leases.claim("two", *ask)
     clock.move(2)
     assert leases.claim("two", *ask)
-    assert leases.renew("one", [ask]) == {(now.seat.id, "monitor")}
-    assert leases.renew("two", [ask]) == set()
+    assert leases.renew("one", [ask]) == {(now.seat.id, "monitor"): "over"}
+    assert leases.renew("two", [ask]) == {}
 
 
 @pytest.mark.parametrize("why", ["over", "left", "another consult"])
@@ -352,7 +324,7 @@ async def test_two_running_workers_answer_an_offer_once(sockets, worker, browser
     task = asyncio.create_task(second.run())
     await asyncio.sleep(0)
     socket = await (await sockets.patient(await sockets.visit("admitted"))).hello()
-    await _monitored(socket, browser)
+    await monitored(socket, browser)
     assert await socket.nothing_but_states(0.2)
     assert len(worker.legs) + len(second.legs) == 1
     task.cancel()
@@ -366,7 +338,7 @@ async def test_a_stopped_worker_stores_its_samples_and_gives_its_consults_back(s
     await asyncio.sleep(0)
     now = await sockets.visit("admitted")
     socket = await (await sockets.patient(now)).hello()
-    channel, _ = await _monitored(socket, browser)
+    channel, _ = await monitored(socket, browser)
     channel.send(QUALITY)
 
     async def measured():

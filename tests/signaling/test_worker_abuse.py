@@ -61,7 +61,7 @@ async def association():
     leg = MonitorLeg(lambda _leg: None, Mock())
     leg.pc.createDataChannel("x")
     yield leg.pc.sctp
-    await leg.close()
+    await leg.close("left")
 
 
 async def test_an_endless_message_does_not_fill_the_memory(association):

@@ -1,12 +1,14 @@
 """`manage.py consult_worker`: the aiortc worker as a process of its own."""
 
 import asyncio
-import contextlib
 import signal
 from typing import Any
 
+import uvloop
+from django.conf import settings
 from django.core.management.base import BaseCommand
 
+from signaling import metrics
 from signaling.worker import Worker
 
 
@@ -14,12 +16,16 @@ class Command(BaseCommand):
     help = "Runs the worker that takes spoken consent and watches sessions."
 
     def handle(self, *_args: Any, **_options: Any) -> None:
-        asyncio.run(self._serve())
+        uvloop.run(self._serve())
 
     async def _serve(self) -> None:
-        task = asyncio.create_task(Worker().run())
+        worker = Worker()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, task.cancel)
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+            loop.add_signal_handler(number, worker.stop)
+        end = metrics.serve(settings.WORKER_METRICS, worker.health) if settings.WORKER_METRICS else None
+        try:
+            await worker.run()
+        finally:
+            if end:
+                await asyncio.to_thread(end)

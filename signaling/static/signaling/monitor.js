@@ -9,6 +9,7 @@
 const HEARTBEAT_EVERY = 2000;
 const ANSWER_WITHIN = 6000;
 const AGAIN_AFTER = [1000, 3000, 8000, 15_000];
+const GONE_AFTER = 500;
 
 /** One peer connection to the worker. The worker cannot restart ICE, so whoever loses the leg builds a new one. */
 class WorkerLeg {
@@ -73,6 +74,8 @@ export class Monitor extends EventTarget {
     wire.addEventListener("state", () => {
       if (!this.leg && !this.timer) void this.build();
     });
+    // A worker that was killed closes nothing; another one says so.
+    wire.addEventListener("worker", () => this.again(this.leg, GONE_AFTER * Math.random()));
     call?.addEventListener("quality", (event) => this.report(/** @type {CustomEvent} */ (event).detail));
     this.beat = setInterval(() => this.say({ kind: "heartbeat" }), HEARTBEAT_EVERY);
     if (wire.state) void this.build();
@@ -99,15 +102,18 @@ export class Monitor extends EventTarget {
     if (!(await leg.offer())) this.again(leg);
   }
 
-  /** @param {WorkerLeg} leg */
-  again(leg) {
-    if (leg !== this.leg) return;
+  /**
+   * @param {WorkerLeg | null} leg
+   * @param {number | null} soon how long to wait, where it is known that another worker is there
+   */
+  again(leg, soon = null) {
+    if (!leg || leg !== this.leg) return;
     leg.close();
     this.leg = null;
     this.channel = null;
     this.become(false);
     if (this.closed) return;
-    const wait = AGAIN_AFTER[Math.min(this.tries, AGAIN_AFTER.length - 1)];
+    const wait = soon ?? AGAIN_AFTER[Math.min(this.tries, AGAIN_AFTER.length - 1)];
     this.tries += 1;
     this.timer = setTimeout(() => void this.build(), wait);
   }
