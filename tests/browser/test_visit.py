@@ -3,6 +3,7 @@
 import base64
 import io
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -94,7 +95,30 @@ def whole_visit(running: Product, browser: Browser) -> None:
     course.end(visit)
     course.expect_stage(page, "ended")
     evidence_stands(running, visit.consult)
+    worker_got_no_media(running, visit.consult)
     nothing_leaked(running)
+
+
+LEGS = """
+from vault.models import AuditEntry
+ends = AuditEntry.objects.filter(consult="CONSULT", action="worker.close")
+answer = [entry.detail for entry in ends]
+"""
+
+
+def worker_got_no_media(product: Product, consult: str) -> None:
+    """By what came to its sockets, counted before anything reads it. The spoken consent shows that it does count."""
+    for _ in range(50):
+        legs = product.ask(LEGS.replace("CONSULT", consult))
+        last = {leg["of"]: leg for leg in legs if leg["leg"] == "monitor"}
+        if len(last) == 2:
+            break
+        time.sleep(0.1)
+    assert last.keys() == {"clinician", "patient"}, legs
+    monitors = [leg for leg in legs if leg["leg"] == "monitor"]
+    assert [leg["media"] for leg in monitors] == [0] * len(monitors)
+    assert all(leg["dtls"] > 5 and leg["stun"] > 0 and leg["last"] for leg in last.values())
+    assert sum(leg["media"] for leg in legs if leg["leg"] == "voice") > 50
 
 
 def write_note(visit: course.Visit) -> None:
