@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-NAMES = ("join", "vault", "search", "rewrap", "audit", "relay")
+NAMES = ("join", "vault", "search", "rewrap", "audit", "relay", "worker")
 RESULTS = Path(__file__).resolve().parents[2] / "var" / "bench"
 
 
