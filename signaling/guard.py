@@ -26,6 +26,8 @@ WAITING = 256
 PIECES = 256
 #: streams of one association; the monitor uses one
 STREAMS = 16
+#: seconds after which this machine's addresses are asked for again
+ADDRESSES_HOLD = 3.0
 #: RFC 7983: a first byte of 0 to 3 is STUN, 20 to 63 DTLS, 128 to 191 SRTP and SRTCP
 _ABOVE_STUN, _DTLS, _MEDIA = 4, range(20, 64), range(128, 192)
 _COOKIE = b"\x21\x12\xa4\x42"
@@ -110,8 +112,23 @@ class GuardedSctp(RTCSctpTransport):
             await super()._receive_data_chunk(chunk)
 
 
+class OwnAddresses:
+    """This machine's addresses, asked of the kernel every few seconds and not for every leg."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[bool, bool], tuple[float, list[str]]] = {}
+        self._ask = aioice.ice.get_host_addresses
+
+    def __call__(self, use_ipv4: bool, use_ipv6: bool) -> list[str]:
+        now, key = time.monotonic(), (use_ipv4, use_ipv6)
+        if key not in self._found or now - self._found[key][0] > ADDRESSES_HOLD:
+            self._found[key] = (now, self._ask(use_ipv4, use_ipv6))
+        return list(self._found[key][1])
+
+
 def install() -> None:
     """Make every peer connection of this process use the guards."""
     aioice.ice.StunProtocol = GuardedProtocol
+    aioice.ice.get_host_addresses = OwnAddresses()
     aiortc.rtcicetransport.Connection = GuardedConnection
     aiortc.rtcpeerconnection.RTCSctpTransport = GuardedSctp

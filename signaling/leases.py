@@ -1,6 +1,6 @@
 """Which worker monitors which consult: leased in the database, taken over when a worker stops renewing."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -22,26 +22,49 @@ LEASE = timedelta(seconds=5)
 #: lapsed leases that one worker looks after in a second
 AT_ONCE = 500
 
+#: a consult, a participant, and the leg's name
+Ask = tuple[UUID, UUID, str]
 Sample = tuple[UUID, UUID, datetime, Quality]
 
 
 @transaction.atomic
-def claim(worker: str, consult_id: UUID, participant_id: UUID, leg: str) -> bool:
-    """Lease the consult to this worker, if it is free, ours or lapsed. One conditional UPDATE decides."""
+def claim_many(worker: str, asks: Sequence[Ask]) -> list[bool]:
+    """Lease consults that are free, ours or lapsed to this worker; says of each leg whether it may be.
+
+    Of workers that ask at once exactly one gets a consult: it locks the row, the others pass it over.
+    """
     now = timezone.now()
     free = Q(worker="") | Q(worker=worker) | Q(worker_until=None) | Q(worker_until__lt=now)
-    if not Consult.objects.filter(free, pk=consult_id, ended_at=None).update(worker=worker, worker_until=now + LEASE):
-        return False
-    seat = Participant.objects.select_related("consult__clinic").filter(pk=participant_id, left_at=None).first()
-    if seat is None or seat.consult_id != consult_id or _refused(seat, leg, _withdrawn([consult_id])):
-        transaction.set_rollback(True)
-        return False
-    actor = _actor(worker, seat)
-    audit.record("worker.monitor", actor, patient=seat.consult.patient_id, consult=consult_id, leg=leg, of=seat.role)
-    return True
+    wanted = Consult.objects.filter(free, pk__in={consult for consult, _, _ in asks}, ended_at=None).order_by("pk")
+    before = dict(wanted.select_for_update(skip_locked=True).values_list("pk", "worker"))
+    seats = {
+        seat.pk: seat
+        for seat in Participant.objects.select_related("consult__clinic").filter(
+            pk__in={participant for _, participant, _ in asks}, consult__in=before, left_at=None
+        )
+    }
+    withdrawn = _withdrawn(before)
+    granted = [
+        participant in seats
+        and seats[participant].consult_id == consult
+        and not _refused(seats[participant], leg, withdrawn)
+        for consult, participant, leg in asks
+    ]
+    taken = [ask for ask, yes in zip(asks, granted, strict=True) if yes]
+    Consult.objects.filter(pk__in={consult for consult, _, _ in taken}).update(worker=worker, worker_until=now + LEASE)
+    for consult, participant, leg in taken:
+        seat = seats[participant]
+        patient = seat.consult.patient_id
+        audit.record("worker.monitor", _actor(worker, seat), patient=patient, consult=consult, leg=leg, of=seat.role)
+    return granted
 
 
-def renew(worker: str, legs: Iterable[tuple[UUID, UUID, str]]) -> dict[tuple[UUID, str], str]:
+def claim(worker: str, consult_id: UUID, participant_id: UUID, leg: str) -> bool:
+    """As `claim_many`, one."""
+    return claim_many(worker, [(consult_id, participant_id, leg)])[0]
+
+
+def renew(worker: str, legs: Iterable[Ask]) -> dict[tuple[UUID, str], str]:
     """Renew the leases of these legs' consults; gives the (participant, leg) pairs that have to be closed, and why."""
     legs = list(legs)
     now = timezone.now()
@@ -159,6 +182,7 @@ def keep_voice(participant_id: UUID, sound: bytes, *, seconds: float) -> int | N
 
 
 claim_async = database_sync_to_async(claim)
+claim_many_async = database_sync_to_async(claim_many)
 renew_async = database_sync_to_async(renew)
 release_async = database_sync_to_async(release)
 free_lapsed_async = database_sync_to_async(free_lapsed)

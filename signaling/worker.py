@@ -59,6 +59,8 @@ class Worker:
         self.health = metrics.Health()
         self.sharing = Sharing(self.name)
         self._leased: set[str] = set()
+        self._asks: list[tuple[leases.Ask, asyncio.Future[bool]]] = []
+        self._asking = False
         self._ended: list[tuple[UUID, UUID, str, Ended]] = []
         self._locks: dict[str, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -133,7 +135,7 @@ class Worker:
             await asyncio.sleep(AFTER_OTHERS)
         if self.health.draining or len(self.legs) >= MAX_LEGS:
             return
-        if not await leases.claim_async(self.name, UUID(caller.consult), UUID(caller.participant), name):
+        if not await self._claim((UUID(caller.consult), UUID(caller.participant), name)):
             return
         self._leased.add(caller.consult)
         key = (caller.participant, name)
@@ -151,6 +153,28 @@ class Worker:
         if name == "voice":
             begun = {"status": "recording", "recording": 0, "seconds": 0, "sha256": "", "fingerprints": []}
             await self._tell(caller, {"kind": "voice", **begun})
+
+    async def _claim(self, ask: leases.Ask) -> bool:
+        """Ask for a lease, together with what others ask while the database answers the ones before."""
+        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._asks.append((ask, answer))
+        if len(self._asks) == 1 and not self._asking:
+            self._asking = True
+            self._start(self._ask())
+        return await answer
+
+    async def _ask(self) -> None:
+        while self._asks:
+            batch, self._asks = self._asks, []
+            try:
+                granted = await leases.claim_many_async(self.name, [ask for ask, _ in batch])
+            except Exception as error:  # the database is away; the pages try again
+                for _, answer in batch:
+                    answer.set_exception(error)
+            else:
+                for (_, answer), yes in zip(batch, granted, strict=True):
+                    answer.set_result(yes)
+        self._asking = False
 
     def _new_leg(self, caller: Caller, name: str) -> Leg:
         consult, participant = UUID(caller.consult), UUID(caller.participant)

@@ -12,7 +12,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +34,18 @@ SELECT count(*), percentile_cont(0.99) WITHIN GROUP (ORDER BY took) FROM (
 
 def run() -> list[dict[str, Any]]:
     found: dict[str, list[dict[str, Any]]] = {}
-    with engines.postgres(options=("track_commit_timestamp=on",)) as database, engines.redis() as redis:
-        with tempfile.TemporaryDirectory() as folder:
-            chosen = {"DATABASE_URL": str(database), "REDIS_URL": str(redis)}
-            words = (str(LEGS), str(VOICES * ROUNDS))
-            seats: Any = ours("tests.benchmarks.worker_seed", *words, folder=folder, chosen=chosen)
-            where = {"TELEHEALTH_DATA": folder, "TELEHEALTH_MODE": "demo", **chosen}
-            for number in range(ROUNDS):
-                for name, figures in _round(seats, where, number, database):
-                    found.setdefault(name, []).append(figures)
-                    print(f"{name}: {figures}", file=sys.stderr, flush=True)
+    with ExitStack() as stack:
+        database = stack.enter_context(engines.postgres(options=("track_commit_timestamp=on",)))
+        redis = stack.enter_context(engines.redis())
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        chosen = {"DATABASE_URL": str(database), "REDIS_URL": str(redis)}
+        words = (str(LEGS), str(VOICES * ROUNDS))
+        seats: Any = ours("tests.benchmarks.worker_seed", *words, folder=folder, chosen=chosen)
+        where = {"TELEHEALTH_DATA": folder, "TELEHEALTH_MODE": "demo", **chosen}
+        for number in range(ROUNDS):
+            for name, figures in _round(seats, where, number, database):
+                found.setdefault(name, []).append(figures)
+                print(f"{name}: {figures}", file=sys.stderr, flush=True)
     return _judged(found)
 
 
