@@ -23,6 +23,12 @@ class AuditEntryAdmin(RoleAdmin):
     view_roles = (User.Role.PRIVACY_OFFICER,)
     fields = ("moment", "who", "role", "what", "result", "whom", "consult", "origin", "sitting", "more", "sealed")
     readonly_fields = fields
+    #: what not every entry has -> the column it stands in
+    optional = {"whom": "patient", "consult": "consult", "origin": "source", "sitting": "session", "more": "detail"}
+
+    def get_fields(self, request: HttpRequest, obj: AuditEntry | None = None) -> tuple[str, ...]:
+        there = {name for name, column in self.optional.items() if getattr(obj, column, None)}
+        return tuple(name for name in self.readonly_fields if name not in self.optional or name in there)
 
     def get_urls(self) -> list[URLPattern]:
         """Django's own last: theirs take any address for an entry's."""

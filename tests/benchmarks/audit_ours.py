@@ -18,6 +18,8 @@ from tests.benchmarks.vault_ours import ready
 ROUNDS, TRANSACTIONS = 5, 400
 WRITERS, PROCESSES, WRITING_SECONDS = 200, 2, 6.0
 PROOFS = 200
+#: entries of a quiet log
+QUIET = 60
 TABLES = ("vault_auditentry", "vault_auditbatch", "vault_auditnode", "vault_auditwitnessing")
 COLUMNS = (
     "at, action, outcome, clinic_id, person, person_name, role, patient, consult, purpose, source, session, detail"
@@ -50,7 +52,7 @@ def main(engine: str, count: int) -> dict[str, list[float]]:
         cursor.execute(f"CREATE TABLE bench_plain AS SELECT {COLUMNS} FROM vault_auditentry WHERE id < 0")  # noqa: S608
     found = _cost()
     if engine == "Postgres":
-        found |= _at_size(count) | {"writers": _writers()}
+        found |= _at_size(count) | _writers()
     return found
 
 
@@ -90,28 +92,67 @@ def _cost() -> dict[str, list[float]]:
     return {"audited": [one for one, _ in both], "beside": [one for _, one in both]}
 
 
-def _writers() -> list[float]:
-    """Transactions a second of 200 writers on connections of their own, the sealer running beside them."""
-    from django.db import connection
+def _writers() -> dict[str, list[float]]:
+    """Transactions a second of 200 writers on connections of their own, the sealer running beside them.
 
-    from vault import audit_key, audit_sealing, audit_verify
+    And how long their entries waited for it; then a quiet log, where entries come one by one.
+    """
+    from django.db import connection
+    from django.utils import timezone
+
+    from vault import audit, audit_key, audit_sealing, audit_verify
     from vault.models import AuditEntry
 
-    rates, before = [], AuditEntry.objects.count()
+    rates, waited, before = [], list[float](), AuditEntry.objects.count()
     connection.close()
     for _ in range(3):
-        stop = threading.Event()
-        sealing = threading.Thread(target=audit_sealing.run, args=[stop])
-        sealing.start()
-        with get_context("spawn").Pool(PROCESSES) as pool:
+        since = timezone.now()
+        with _sealing(), get_context("spawn").Pool(PROCESSES) as pool:
             rates.append(sum(pool.map(_write, [WRITERS // PROCESSES] * PROCESSES)))
-        stop.set()
-        sealing.join()
+        waited += _waited(since)[::50]
+    since, pick = timezone.now(), random.Random(7)
+    with _sealing():
+        for _ in range(QUIET):
+            audit.record("patient.view", audit.SYSTEM, patient=uuid4())
+            time.sleep(pick.uniform(0.05, 0.3))
+    quiet = _waited(since)
+    assert len(quiet) == QUIET
     audit_sealing.catch_up()
     report = audit_verify.verify(audit_key.load_public())
     assert report.ok, report.faults[:3]
     assert report.size == AuditEntry.objects.count() > before
-    return rates
+    return {"writers": rates, "sealed after": waited, "sealed after, quiet": quiet}
+
+
+@contextmanager
+def _sealing() -> Iterator[None]:
+    from vault import audit_sealing
+    from vault.audit_tree import find
+    from vault.models import AuditEntry
+
+    stop = threading.Event()
+    sealing = threading.Thread(target=audit_sealing.run, args=[stop])
+    sealing.start()
+    try:
+        yield
+        newest = AuditEntry.objects.latest("id").pk
+        while find(newest) is None:  # whoever waits longest counts too
+            time.sleep(0.05)
+    finally:
+        stop.set()
+        sealing.join()
+
+
+def _waited(since: Any) -> list[float]:
+    """Milliseconds from each entry's own time to its batch's, of all that were sealed since."""
+    from vault.core.entries import unpacked
+    from vault.models import AuditBatch, AuditEntry
+
+    found = []
+    for batch in AuditBatch.objects.filter(at__gte=since):
+        written = AuditEntry.objects.filter(id__in=unpacked(bytes(batch.ids)), at__gte=since)
+        found += [(batch.at - at).total_seconds() * 1e3 for at in written.values_list("at", flat=True)]
+    return sorted(found)
 
 
 def _write(writers: int) -> float:

@@ -121,7 +121,10 @@ def test_an_entrys_page_says_where_it_is(cast, officer):
     page = reverse("admin:vault_auditentry_change", args=[entry.pk])
     assert "Not yet" in officer.get(page).content.decode()
     audit_sealing.catch_up()
-    assert " of the log, sealed on " in officer.get(page).content.decode()
+    text = officer.get(page).content.decode()
+    assert " of the log, sealed on " in text
+    assert "Patient:" in text
+    assert "Consult:" not in text  # it is about none, and no row says so
 
 
 def test_a_colleague_without_the_role_gets_nothing(cast, key):

@@ -3,6 +3,7 @@
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import StringIO
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -11,7 +12,7 @@ from django.db import connection
 
 from tests.cast import BY
 from tests.vault.test_audit_verify import as_thief, edit, key, log, verified  # noqa: F401  (fixtures)
-from vault import audit_publish, audit_sealing
+from vault import audit_publish, audit_sealing, audit_verify
 from vault.audit import record
 from vault.audit_tree import head
 from vault.core.notes import COSIGNATURE, BadNote, Signer, parse_note, verify
@@ -298,6 +299,21 @@ def test_the_command_says_what_holds(log, key, published, capsys):  # noqa: F811
     said = capsys.readouterr().out
     assert "The log holds: 12 entries" in said
     assert "1 checkpoints kept outside" in said
+
+
+class Terminal(StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(("where", "shown"), [(Terminal, ["[####################"]), (StringIO, [])])
+def test_the_command_shows_how_far_it_has_come_where_somebody_looks_on(log, key, published, where, shown, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(audit_verify, "WINDOW", 6)
+    call_command("audit_verify", stderr=(screen := where()))
+    bars = screen.getvalue().split("\r")[1:]
+    assert [bar.partition("-")[0] for bar in bars[:1]] == shown
+    assert all("] 100%  12 entries" in bar for bar in bars[1:])
+    assert len(bars) == 2 * len(shown)
 
 
 def test_the_command_names_the_first_bad_entry_and_fails(log, key, published, capsys):  # noqa: F811

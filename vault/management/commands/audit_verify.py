@@ -1,6 +1,5 @@
 """`manage.py audit_verify`: looks at the whole audit log and names the first bad entry."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,9 @@ from django.db import DatabaseError
 from vault import audit_key, audit_publish, audit_verify
 from vault.core.notes import BadNote, parse_vkey
 from vault.models import AuditEntry
+
+#: letters of the bar that says how far it has come
+BAR = 40
 
 
 class Command(BaseCommand):
@@ -65,8 +67,10 @@ class Command(BaseCommand):
         def tell(entries: int) -> None:
             nonlocal done
             done += entries
-            if sys.stderr.isatty():
-                self.stderr.write(f"\r{done:,} entries, about {min(100, 100 * done // last)} %", ending="")
+            if self.stderr.isatty():
+                part = min(1.0, done / last)
+                bar = "#" * int(part * BAR)
+                self.stderr.write(f"\r[{bar:-<{BAR}}] {part:4.0%}  {done:,} entries", ending="")
 
         return tell
 
