@@ -152,6 +152,12 @@ KIND_OF = {
     "audit.month": LOG_USED,
     "audit.archive": LOG_USED,
     "audit.drop": LOG_USED,
+    "board.view": QUERY,
+    "board.visit": READ,
+    "board.reliability": QUERY,
+    "watch.raise": ALERT,
+    "watch.clear": ACTIVITY,
+    "watch.told": ACTIVITY,
     "worker.monitor": ACTIVITY,
     "worker.close": ACTIVITY,
 }

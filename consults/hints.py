@@ -20,9 +20,13 @@ def clinician_group(user_id: object) -> str:
     return f"clinician.{user_id}"
 
 
+def board_group(clinic_id: object) -> str:
+    return f"board.{clinic_id}"
+
+
 def consult_changed(consult: Consult) -> None:
-    """Tell, once the transaction is committed, everybody in the consult and the clinician's dashboard."""
-    groups = (consult_group(consult.id), clinician_group(consult.clinician_id))
+    """Tell, once the transaction is committed, everybody in the consult, the clinician's day, the clinic's board."""
+    groups = (consult_group(consult.id), clinician_group(consult.clinician_id), board_group(consult.clinic_id))
 
     def send() -> None:
         for group in groups:

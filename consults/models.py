@@ -11,6 +11,7 @@ from django.db import models
 from accounts.models import Clinic, User
 from consults.audit_models import AuditCheck, AuditExport, AuditHour, AuditReview, AuditView  # noqa: F401
 from consults.import_models import ImportRemark, ImportRun  # noqa: F401
+from consults.quality_models import Alert, CallSummary, QualitySample  # noqa: F401
 from vault.models import Patient
 from vault.token_field import TokenField
 
@@ -262,25 +263,3 @@ class Concern(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()}, {self.at:%Y-%m-%d %H:%M}"
-
-
-class QualitySample(models.Model):
-    """How the call went for one participant over two seconds, as her browser measured it (W3C webrtc-stats)."""
-
-    consult = models.ForeignKey(Consult, on_delete=models.CASCADE, related_name="quality")
-    participant = models.ForeignKey(Participant, on_delete=models.CASCADE)
-    at = models.DateTimeField()
-    rtt_ms = models.FloatField(null=True)
-    jitter_ms = models.FloatField(null=True)
-    #: received packets lost, in percent
-    loss = models.FloatField(null=True)
-    frames_per_second = models.FloatField(null=True)
-    kbit_in = models.FloatField(null=True)
-    kbit_out = models.FloatField(null=True)
-    relayed = models.BooleanField(default=False)
-
-    class Meta:
-        indexes = [models.Index(fields=["consult", "at"], name="quality_in_order")]
-
-    def __str__(self) -> str:
-        return f"sample of {self.at:%H:%M:%S}"

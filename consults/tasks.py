@@ -6,9 +6,10 @@ from uuid import UUID
 
 from celery import shared_task
 from django.core.management import call_command
+from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from consults import audit_activity, audit_check, concerns, mail
+from consults import alert_telling, alerts, audit_activity, audit_check, call_summary, concerns, mail
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,29 @@ def tell_officers(concern_id: str) -> None:
 
 
 @shared_task
+def tell_operators(alert_id: str) -> None:
+    alert_telling.tell(UUID(alert_id))
+
+
+@shared_task
+def watch_visits() -> None:
+    """What only the database shows of open visits; the rest their workers see."""
+    raised(alerts.look(timezone.now()))
+
+
+def raised(alert_ids: list[UUID]) -> None:
+    """Tell the operators of what was raised just now."""
+    for alert_id in alert_ids:
+        enqueue(tell_operators, str(alert_id))
+
+
+@shared_task
+def sum_up_calls() -> None:
+    call_summary.sum_up_ended()
+    call_summary.drop_old_samples()
+
+
+@shared_task
 def sweep() -> None:
     """Take up what got lost: a broker that died has no memory, the database has."""
     for mail_id in mail.unsent():
@@ -44,6 +68,11 @@ def sweep() -> None:
             concerns.tell(concern_id)
         except Exception as error:
             logger.error("a privacy officer could not be told: %s", type(error).__name__)
+    for alert_id in alert_telling.untold(timezone.now()):
+        try:
+            alert_telling.tell(alert_id)
+        except Exception as error:
+            logger.error("the operators could not be told: %s", type(error).__name__)
 
 
 @shared_task

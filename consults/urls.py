@@ -1,5 +1,6 @@
 from django.urls import path
 
+from consults import views_board as board
 from consults import views_day as day
 from consults import views_export as export
 from consults import views_patient as patient
@@ -25,6 +26,10 @@ urlpatterns = [
     path("patients/<uuid:patient_id>/erase/", export.erase, name="erase"),
     path("patients/<uuid:patient_id>/erased/", export.erasure, name="erasure"),
     path("patients/<uuid:patient_id>/erased/certificate/", export.erasure_pdf, name="erasure-pdf"),
+    path("board/", board.board, name="board"),
+    path("board/sessions/", board.sessions_now, name="board-sessions"),
+    path("board/reliability/", board.reliability, name="reliability"),
+    path("board/<uuid:consult_id>/", board.one, name="board-visit"),
     path("consults/start/", records.start, name="consult-start"),
     path("consults/<uuid:consult_id>/", room.room, name="room"),
     path("consults/<uuid:consult_id>/status/", room.room_status, name="room-status"),

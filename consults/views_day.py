@@ -1,6 +1,8 @@
 """The clinician's day: who waits, what is open, what is done, and the search for a patient."""
 
+from collections import defaultdict
 from typing import Any
+from uuid import UUID
 
 from django.core.cache import cache
 from django.db import transaction
@@ -11,7 +13,8 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts import sessions
 from accounts.access import clinician, person
-from consults import waiting_room
+from consults import alerts, waiting_room
+from consults.alert_words import Said, said
 from consults.models import Consult
 from vault import audit
 from vault import search as vault_search
@@ -26,17 +29,22 @@ def _lists(request: HttpRequest) -> dict[str, Any]:
     mine = Consult.objects.filter(clinician=person(request)).select_related("patient")
     waiting = waiting_room.look(person(request))
     waiting_ids = {one.consult.id for one in waiting}
+    live = list(mine.filter(ended_at=None).exclude(admitted_at=None).order_by("-admitted_at"))
+    begun = mine.filter(ended_at=None, admitted_at=None).order_by("-created_at")[:RECENT]
     return {
         "now": timezone.now(),
         "waiting": waiting,
-        "live": mine.filter(ended_at=None).exclude(admitted_at=None).order_by("-admitted_at"),
-        "open": [
-            c
-            for c in mine.filter(ended_at=None, admitted_at=None).order_by("-created_at")[:RECENT]
-            if c.id not in waiting_ids
-        ],
+        "live": _with_warnings(live),
+        "open": _with_warnings([c for c in begun if c.id not in waiting_ids]),
         "done": mine.exclude(ended_at=None).order_by("-ended_at")[:RECENT],
     }
+
+
+def _with_warnings(consults: list[Consult]) -> list[tuple[Consult, list[Said]]]:
+    found = defaultdict[UUID, list[Said]](list)
+    for alert in alerts.standing(consult.pk for consult in consults):
+        found[alert.consult_id].append(said(alert, reader="clinician"))
+    return [(consult, found[consult.pk]) for consult in consults]
 
 
 def _looked(request: HttpRequest, *, opened: bool) -> None:

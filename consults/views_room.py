@@ -11,10 +11,10 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts import sessions
 from accounts.access import clinician, denied, person
-from consults import invitations, mail, tasks, visit, voice
+from consults import alert_words, alerts, call_chart, call_summary, invitations, mail, tasks, visit, voice
 from consults.answers import sorry
 from consults.forms import NoteForm
-from consults.models import Consent, Consult, QualitySample, VoiceRecording
+from consults.models import Consent, Consult, VoiceRecording
 from vault import audit
 from vault import patients as vault_patients
 from vault.core.fields import KINDS
@@ -63,6 +63,7 @@ def _status(consult: Consult) -> dict[str, Any]:
         "mail": getattr(invitation, "mail", None) if invitation else None,
         "consent": Consent.objects.filter(consult=consult).select_related("statement").first(),
         "now": timezone.now(),
+        "warnings": [alert_words.said(a, reader="clinician") for a in alerts.standing([consult.id])],
     }
 
 
@@ -73,16 +74,16 @@ def room_status(request: HttpRequest, consult_id: UUID) -> HttpResponse:
 
 
 def _ended(request: HttpRequest, consult: Consult) -> HttpResponse:
-    samples = list(QualitySample.objects.filter(consult=consult).order_by("at"))
+    call = call_summary.of(consult)
     context = {
         "consult": consult,
         "patient": consult.patient,
         "notes": visit.read_notes(consult, sessions.actor(request)),
         "note_form": NoteForm(),
         "consents": Consent.objects.filter(consult=consult).select_related("statement", "recording"),
-        "samples": samples,
-        "worst_rtt": max((s.rtt_ms for s in samples if s.rtt_ms is not None), default=None),
-        "worst_loss": max((s.loss for s in samples if s.loss is not None), default=None),
+        "call": call,
+        "chart": call_chart.draw(call) if call else None,
+        "warnings": [alert_words.said(a, reader="clinician") for a in consult.alerts.order_by("raised_at")],
     }
     return render(request, "consults/ended_clinician.html", context)
 

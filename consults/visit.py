@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.models import User
-from consults import consent, hints
+from consults import alert_words, alerts, consent, hints
 from consults.invitations import patient_actor
 from consults.models import Consult, Note, Participant
 from vault import audit
@@ -69,14 +69,14 @@ def look(consult_id: UUID) -> View:
         consult=consult,
         seat=seat,
         clinician_seat=host,
-        clinician_here=_is_here(host),
-        patient_here=_is_here(seat),
+        clinician_here=is_here(host),
+        patient_here=is_here(seat),
         consented=consent.standing(consult.id) is not None,
         place=_place(consult, seat),
     )
 
 
-def _is_here(participant: Participant | None) -> bool:
+def is_here(participant: Participant | None) -> bool:
     return bool(
         participant
         and participant.connection
@@ -86,7 +86,7 @@ def _is_here(participant: Participant | None) -> bool:
 
 
 def patient_is_here(consult: Consult) -> bool:
-    return _is_here(consult.participants.filter(role=Participant.Role.PATIENT, left_at=None).first())
+    return is_here(consult.participants.filter(role=Participant.Role.PATIENT, left_at=None).first())
 
 
 def _place(consult: Consult, seat: Participant | None) -> int:
@@ -213,6 +213,7 @@ def end(consult: Consult, by: Actor, *, reason: str = "") -> Consult:
         consult.invitations.filter(revoked_at=None, redeemed_at=None).update(revoked_at=consult.ended_at)
         consent.drop_unused_recordings(consult, by)
         audit.record("consult.end", by, patient=consult.patient_id, consult=consult.id, reason=reason)
+        alerts.settle(consult.pk, (), alert_words.WORDS)
     hints.consult_changed(consult)
     return consult
 

@@ -1,9 +1,10 @@
-"""The dashboard's socket."""
+"""The sockets of staff's own pages: the clinician's day, and the live board."""
 
 import asyncio
 from typing import Any
 
-from consults.hints import clinician_group
+from accounts.models import User
+from consults.hints import board_group, clinician_group
 from signaling import entry, protocol
 from signaling.watched import BAD_FRAME, SIGNED_OUT, Watched
 
@@ -12,13 +13,17 @@ class DashboardConsumer(Watched):
     """Tells a clinician's dashboard that something changed; the page fetches what it shows."""
 
     group = ""
+    roles: tuple[str, ...] = (User.Role.CLINICIAN,)
+
+    def group_of(self, user: User) -> str:
+        return clinician_group(user.pk)
 
     async def connect(self) -> None:
         user = await entry.staff_async(self.scope)
-        if user is None or user.role != "clinician":
+        if user is None or user.role not in self.roles:
             await self.refuse()
             return
-        self.group = clinician_group(user.pk)
+        self.group = self.group_of(user)
         await self.channel_layer.group_add(self.group, self.channel_name)
         await self.accept()
         self.ticker = asyncio.create_task(self.watch())
@@ -33,8 +38,17 @@ class DashboardConsumer(Watched):
 
     async def look_again(self) -> None:
         user = await entry.staff_async(self.scope)
-        if user is None or user.role != "clinician":
+        if user is None or user.role not in self.roles:
             await self.close(code=SIGNED_OUT)
 
     async def consult_changed(self, _event: dict[str, Any]) -> None:
         await self.send(text_data=protocol.encode({"kind": "changed"}))
+
+
+class BoardConsumer(DashboardConsumer):
+    """The same for the live board of a clinic."""
+
+    roles = (User.Role.CLINICIAN, User.Role.OPERATOR)
+
+    def group_of(self, user: User) -> str:
+        return board_group(user.clinic_id)

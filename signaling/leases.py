@@ -11,7 +11,8 @@ from django.db.models import Q
 from django.utils import timezone
 
 from consults import consent, voice
-from consults.models import Consent, Consult, Participant, QualitySample
+from consults.models import Consent, Consult, Participant
+from consults.quality_models import QualitySample
 from signaling.legs import Ended
 from signaling.presence import tab_of
 from signaling.protocol import Quality
@@ -24,7 +25,8 @@ AT_ONCE = 500
 
 #: a consult, a participant, and the leg's name
 Ask = tuple[UUID, UUID, str]
-Sample = tuple[UUID, UUID, datetime, Quality]
+#: consult, participant, when, the figures, and the MOS of what she heard
+Sample = tuple[UUID, UUID, datetime, Quality, float | None]
 
 
 @transaction.atomic
@@ -149,8 +151,9 @@ def _actor(worker: str, seat: Participant) -> audit.Actor:
     return audit.Actor(role="worker", person=worker, clinic=seat.consult.clinic_id)
 
 
-_FIGURES = Quality.__struct_fields__
-_COLUMNS = ("consult_id", "participant_id", "at", *_FIGURES)
+#: what is measured for the watch alone is not kept
+_FIGURES = tuple(f for f in Quality.__struct_fields__ if f not in ("audio_packets", "buffer_ms", "limited"))
+_COLUMNS = ("consult_id", "participant_id", "at", "mos", *_FIGURES)
 
 
 def store(samples: list[Sample]) -> None:
@@ -158,7 +161,7 @@ def store(samples: list[Sample]) -> None:
     try:
         _add(samples)
     except IntegrityError:
-        seats = Participant.objects.filter(pk__in={who for _, who, _, _ in samples})
+        seats = Participant.objects.filter(pk__in={who for _, who, *_ in samples})
         there = set(seats.values_list("consult_id", "pk"))
         _add([sample for sample in samples if sample[:2] in there])
 
@@ -169,8 +172,8 @@ def _add(samples: list[Sample]) -> None:
         QualitySample,
         _COLUMNS,
         [
-            (rows.stored(consult), rows.stored(who), rows.moment(at), *(getattr(figures, f) for f in _FIGURES))
-            for consult, who, at, figures in samples
+            (rows.stored(consult), rows.stored(who), rows.moment(at), mos, *(getattr(figures, f) for f in _FIGURES))
+            for consult, who, at, figures, mos in samples
         ],
     )
 

@@ -89,16 +89,42 @@ class Ping(Frame, tag="ping"):
 Received = Hello | Description | Candidate | Media | Proof | Checked | VoiceStop | Phone | Ping
 
 
+Milliseconds = Annotated[float, msgspec.Meta(ge=0, le=60_000)]
+Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
+Kbit = Annotated[float, msgspec.Meta(ge=0, le=1e6)]
+Pixels = Annotated[int, msgspec.Meta(ge=0, le=16_384)]
+Level = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Codec = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]{1,12}\Z")]
+Candidates = Literal["host", "srflx", "prflx", "relay"]
+
+
 class Quality(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_field="kind", tag="quality"):
     """Two seconds of a call as a browser measured them; None where it had no figure."""
 
-    rtt_ms: Annotated[float, msgspec.Meta(ge=0, le=60_000)] | None
-    jitter_ms: Annotated[float, msgspec.Meta(ge=0, le=60_000)] | None
-    loss: Annotated[float, msgspec.Meta(ge=0, le=100)] | None
+    rtt_ms: Milliseconds | None
+    jitter_ms: Milliseconds | None
+    buffer_ms: Milliseconds | None
+    loss: Percent | None
+    loss_up: Percent | None
+    audio_packets: Annotated[int, msgspec.Meta(ge=0, le=100_000)] | None
     frames_per_second: Annotated[float, msgspec.Meta(ge=0, le=1000)] | None
-    kbit_in: Annotated[float, msgspec.Meta(ge=0, le=1e6)] | None
-    kbit_out: Annotated[float, msgspec.Meta(ge=0, le=1e6)] | None
+    width: Pixels | None
+    height: Pixels | None
+    freezes: Annotated[int, msgspec.Meta(ge=0, le=1000)] | None
+    frozen_seconds: Annotated[float, msgspec.Meta(ge=0, le=60)] | None
+    kbit_in: Kbit | None
+    kbit_out: Kbit | None
+    level_in: Level | None
+    level_out: Level | None
+    audio_codec: Codec | None
+    video_codec: Codec | None
+    local: Candidates | None
+    remote: Candidates | None
     relayed: bool
+    limited: Literal["none", "cpu", "bandwidth", "other"] | None
+    microphone: bool
+    camera: bool
+    server_rtt_ms: Milliseconds | None
 
 
 class Heartbeat(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_field="kind", tag="heartbeat"):

@@ -6,7 +6,7 @@ from django.urls import path, re_path, register_converter
 from django.urls.converters import StringConverter
 
 from signaling.consumers import VisitConsumer
-from signaling.dashboard import DashboardConsumer
+from signaling.dashboard import BoardConsumer, DashboardConsumer
 
 
 class RoleConverter(StringConverter):
@@ -25,6 +25,7 @@ register_converter(RoleConverter, "role")
 routes: list[Any] = [
     path("ws/visit/<uuid:consult_id>/<role:role>/", VisitConsumer.as_asgi()),
     path("ws/dashboard/", DashboardConsumer.as_asgi()),
+    path("ws/board/", BoardConsumer.as_asgi()),
     re_path(r"", NowhereConsumer.as_asgi()),
 ]
 router = URLRouter(routes)

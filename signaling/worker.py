@@ -17,7 +17,7 @@ from channels.layers import get_channel_layer
 from django.conf import settings
 from django.utils import timezone
 
-from signaling import leases, metrics, protocol
+from signaling import leases, metrics, protocol, watching
 from signaling.consumers import WORKERS, seat_group
 from signaling.legs import Ended, Leg, MonitorLeg, VoiceLeg
 from signaling.protocol import BadFrame, Quality, Rate
@@ -62,6 +62,7 @@ class Worker:
         self._asks: list[tuple[leases.Ask, asyncio.Future[bool]]] = []
         self._asking = False
         self._ended: list[tuple[UUID, UUID, str, Ended]] = []
+        self.watch = watching.watch()
         self._locks: dict[str, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
@@ -208,8 +209,10 @@ class Worker:
             message = protocol.parse_monitor(text)
         except BadFrame:
             return
+        mos = watching.mos_of(message) if isinstance(message, Quality) else None
+        watching.heard(self.watch, consult, participant, message, mos)
         if isinstance(message, Quality) and len(self.samples) < MAX_UNSTORED:
-            self.samples.append((consult, participant, timezone.now(), message))
+            self.samples.append((consult, participant, timezone.now(), message, mos))
 
     async def _recorded(self, caller: Caller, leg: Leg, made: Recording) -> None:
         kept = None
@@ -237,7 +240,10 @@ class Worker:
     async def _keep(self) -> None:
         while True:
             await asyncio.sleep(STORE_EVERY)
-            for part in (self._say_load, self._store, self._end_what_is_over, self._take_over, self._write_endings):
+            for part in (
+                *(self._say_load, self._store, self._end_what_is_over, self._take_over, self._write_endings),
+                self._look,
+            ):
                 try:
                     await part()
                 except Exception:  # the database or Redis is away; what there is waits, the next second tries again
@@ -246,6 +252,9 @@ class Worker:
             else:
                 self.health.looked = time.monotonic()
             self._show()
+
+    async def _look(self) -> None:
+        await watching.look(self.watch)
 
     async def _say_load(self) -> None:
         consults = None if self.health.draining else len(self._leased)
@@ -262,7 +271,7 @@ class Worker:
             raise
         now = timezone.now()
         metrics.STORED.inc(len(batch))
-        for _, _, at, _ in batch:
+        for _, _, at, *_ in batch:
             metrics.STORE_SECONDS.observe((now - at).total_seconds())
 
     async def _end_what_is_over(self) -> None:

@@ -6,9 +6,11 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import Error, register
 
+from consults.alert_words import WORDS
 from vault import audit_publish as publish
 from vault import audit_ship as ship
 from vault.custody import CUSTODIANS, REMOTE
+from vault.exchange import parts_of
 
 
 @register()
@@ -29,6 +31,7 @@ def settings_fit(app_configs: Any, **_kwargs: Any) -> list[Error]:
         problems.append(Error("TELEHEALTH_TURN_URLS needs TELEHEALTH_TURN_SECRET.", id="telehealth.E003"))
     problems += [Error(said, id="telehealth.E020") for said in _missing_for_the_vault()]
     problems += [Error(said, id="telehealth.E021") for said in _wrong_of_the_log()]
+    problems += [Error(said, id="telehealth.E022") for said in _wrong_of_the_watch()]
     if bool(settings.REDIS_URL) != bool(settings.DATABASE_URL):
         problems.append(Error("DATABASE_URL and REDIS_URL belong together: set both or neither.", id="telehealth.E004"))
     return problems
@@ -62,6 +65,23 @@ def _wrong_of_the_log() -> list[str]:
             said.append(f"AUDIT_{name}: {error}.")
     if settings.MODE == "production" and any(address.startswith("http:") for address in settings.AUDIT_SHIP):
         said.append("AUDIT_SHIP must be https: or syslog+tls: in production; entries name people.")
+    return said
+
+
+def _wrong_of_the_watch() -> list[str]:
+    said = [f"WATCH_TELL does not know {kind!r}." for kind in settings.WATCH_TELL if kind not in WORDS]
+    if not all(seconds > 0 for seconds in settings.WATCH_SECONDS.values()):
+        said.append("WATCH_…_SECONDS must be above 0.")
+    if not settings.WATCH_WEBHOOK:
+        return said
+    try:
+        parts_of(settings.WATCH_WEBHOOK)
+    except ValueError as error:
+        return [*said, f"WATCH_WEBHOOK: {error}."]
+    if len(settings.WATCH_WEBHOOK_SECRET) < 32:
+        said.append("WATCH_WEBHOOK needs WATCH_WEBHOOK_SECRET (or WATCH_WEBHOOK_SECRET_FILE), 32 letters or more.")
+    if settings.MODE == "production" and settings.WATCH_WEBHOOK.startswith("http:"):
+        said.append("WATCH_WEBHOOK must be https: in production; it says which visits there are.")
     return said
 
 

@@ -5,6 +5,7 @@ With nothing set: SQLite, in-process engines, self-made certificate. `DATABASE_U
 """
 
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +204,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 120} if REDIS_URL else 
 CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "consults.tasks.sweep", "schedule": 30.0},
     "sessions": {"task": "consults.tasks.clear_sessions", "schedule": 3600.0},
+    "watch": {"task": "consults.tasks.watch_visits", "schedule": 10.0},
+    "calls": {"task": "consults.tasks.sum_up_calls", "schedule": 30.0},
     "activity": {"task": "consults.tasks.count_activity", "schedule": 60.0},
 }
 
@@ -308,6 +311,36 @@ CLINIC_OPENS = env.int("TELEHEALTH_OPENS", 7)
 CLINIC_CLOSES = env.int("TELEHEALTH_CLOSES", 20)
 #: and days of the week, Monday is 1
 CLINIC_DAYS = frozenset(map(int, env.list("TELEHEALTH_DAYS", default=["1", "2", "3", "4", "5"])))
+
+# Watching calls: seconds that something must last before it is said, and the MOS below which a call is poor
+WATCH_SECONDS = {
+    "heartbeat": env.float("WATCH_HEARTBEAT_SECONDS", 15),
+    "one_way": env.float("WATCH_ONE_WAY_SECONDS", 12),
+    "silent": env.float("WATCH_SILENT_SECONDS", 90),
+    "frozen": env.float("WATCH_FROZEN_SECONDS", 12),
+    "poor": env.float("WATCH_POOR_SECONDS", 20),
+}
+WATCH_POOR_MOS = env.float("WATCH_POOR_MOS", 3.1)
+WATCH_NO_CONSENT = timedelta(seconds=env.float("WATCH_NO_CONSENT_SECONDS", 60))
+WATCH_LEFT_OPEN = timedelta(minutes=env.float("WATCH_LEFT_OPEN_MINUTES", 30))
+WATCH_NEVER_STARTED = timedelta(hours=env.float("WATCH_NEVER_STARTED_HOURS", 72))
+#: what operators are told of, and how: by e-mail where mail is set up, by a POST to an address of theirs
+WATCH_TELL = env.list(
+    "WATCH_TELL",
+    default=[
+        *("heartbeat_lost", "one_way_audio", "silent", "frozen_video", "poor_quality"),
+        *("fingerprints_differ", "uninvited", "consent_missing", "left_open"),
+    ],
+)
+WATCH_MAIL = env.bool("WATCH_MAIL", True)
+WATCH_WEBHOOK = env.str("WATCH_WEBHOOK", "")
+#: signs what is posted there, so that the other side knows that it comes from here
+WATCH_WEBHOOK_SECRET = env.str("WATCH_WEBHOOK_SECRET", "")
+WATCH_WEBHOOK_CA = env.str("WATCH_WEBHOOK_CA", "")
+#: of what browsers measured, a clinic's operators are told so often an hour at most
+WATCH_TELL_AN_HOUR = env.int("WATCH_TELL_AN_HOUR", 30)
+#: days that samples of a call are kept; its summary stays
+QUALITY_KEEP_DAYS = env.int("QUALITY_KEEP_DAYS", 30)
 
 # Media. No server of a third party is ever asked for an address: the list is empty or the clinic's own coturn.
 TURN_URLS: list[str] = env.list("TELEHEALTH_TURN_URLS", default=[])

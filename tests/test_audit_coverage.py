@@ -32,6 +32,9 @@ WRITES = {
     ("export", "post"): "patient.export",
     ("erase", "get"): "patient.view",
     ("erase", "post"): "consult.end",
+    ("board", "get"): "board.view",
+    ("board-visit", "get"): "board.visit",
+    ("reliability", "get"): "board.reliability",
     ("consult-start", "post"): "consult.create",
     ("room", "get"): "consult.view",
     ("invite", "post"): "invite.create",
@@ -82,7 +85,7 @@ NOTHING = {
     **dict.fromkeys(PROGRESS, "how far a work is"),
 }
 #: polled by a page whose opening is the entry
-POLLED = {"room-status", "dashboard-lists", "visit"}
+POLLED = {"room-status", "dashboard-lists", "board-sessions", "visit"}
 ORDER = ("clinician", "officer", "operator", "colleague", "seat", "nobody")
 LOG = "admin:vault_auditentry_"
 
@@ -183,7 +186,7 @@ def _says_who(scene, who, entry):
 
 #: addresses that are about one patient, or one consult
 OF_PATIENT = {"patient", "reveal", "emergency", "change", "export", "review-patient", "consult-start"}
-OF_CONSULT = {"room", "invite", "invite-mail", "invite-revoke", "admit", "end", "note", "recording"}
+OF_CONSULT = {"room", "board-visit", "invite", "invite-mail", "invite-revoke", "admit", "end", "note", "recording"}
 OF_CONSULT |= {"identity", "devices", "withdraw", "join-look", "join-redeem"}
 
 

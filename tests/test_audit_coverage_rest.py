@@ -7,6 +7,7 @@ import asyncio
 import inspect
 import io
 import json
+from datetime import timedelta
 from typing import get_args
 from unittest import mock
 
@@ -15,10 +16,12 @@ from channels.db import database_sync_to_async
 from django.core import mail as outbox
 from django.core.management import call_command, get_commands
 from django.db import OperationalError
+from django.utils import timezone
 
-from consults import concerns, tasks
+from consults import alerts, concerns, tasks
 from consults import mail as letters
-from consults.models import InvitationMail
+from consults.models import Consult, InvitationMail
+from consults.quality_models import Alert
 from signaling import protocol, routing
 from telehealth.celery import app
 from tests.cast import BY, bring_to
@@ -30,7 +33,7 @@ from vault.models import AuditEntry
 # -- sockets and frames --------------------------------------------------------------------------------------
 
 #: consumer -> what opening it writes, once its page says hello
-SOCKETS = {"VisitConsumer": "consult.connect", "DashboardConsumer": "", "NowhereConsumer": ""}
+SOCKETS = {"VisitConsumer": "consult.connect", "DashboardConsumer": "", "BoardConsumer": "", "NowhereConsumer": ""}
 #: frame from a browser -> what it writes in an open call
 FRAMES = {
     "hello": "consult.connect",
@@ -130,8 +133,8 @@ async def test_what_the_worker_is_told_in_the_channel_writes_nothing(sockets, wo
     last = await _do(_last)
     caller = (now.consult.id, now.seat.id)
     worker._measured(*caller, '{"kind":"heartbeat"}')
-    figures = dict.fromkeys(("rtt_ms", "jitter_ms", "loss", "frames_per_second", "kbit_in", "kbit_out"))
-    worker._measured(*caller, json.dumps({"kind": "quality", **figures, "relayed": True}))
+    figures = dict.fromkeys(protocol.Quality.__struct_fields__) | {"relayed": True, "microphone": True, "camera": True}
+    worker._measured(*caller, json.dumps({"kind": "quality", **figures}))
     assert len(worker.samples) == 1
     assert await _written(last, "") == []
 
@@ -230,7 +233,26 @@ def _tell(cast):
     return lambda: tasks.tell_officers(str(concern.pk))
 
 
+def _alert(cast):
+    now = bring_to("admitted", cast.clinician, cast.patient)
+    (raised,) = alerts.settle(now.consult.pk, {("silent", "patient")}, {"silent"})
+    return raised
+
+
+def _tell_operators(cast):
+    alert = _alert(cast)
+    return lambda: tasks.tell_operators(str(alert))
+
+
+def _watch(cast):
+    now = bring_to("admitted", cast.clinician, cast.patient)
+    Consult.objects.filter(pk=now.consult.pk).update(admitted_at=timezone.now() - timedelta(hours=2))
+    return tasks.watch_visits
+
+
 def _sweep(cast):
+    alert = _alert(cast)
+    Alert.objects.filter(pk=alert).update(raised_at=timezone.now() - timedelta(minutes=5))
     _letter(cast), _concern(cast)
     return tasks.sweep
 
@@ -239,7 +261,10 @@ def _sweep(cast):
 TASKS = {
     "send_invitation": (_send, ["invite.sent"]),
     "tell_officers": (_tell, ["review.told"]),
-    "sweep": (_sweep, ["invite.sent", "review.told"]),
+    "tell_operators": (_tell_operators, ["watch.told"]),
+    "watch_visits": (_watch, ["watch.raise"]),
+    "sum_up_calls": (lambda cast: tasks.sum_up_calls, []),
+    "sweep": (_sweep, ["invite.sent", "review.told", "watch.told"]),
     "clear_sessions": (lambda cast: tasks.clear_sessions, []),
     "count_activity": (lambda cast: tasks.count_activity, []),
     "check_log": (lambda cast: lambda: tasks.check_log("11111111-1111-4111-8111-111111111111"), []),

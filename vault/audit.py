@@ -76,6 +76,12 @@ ACTIONS = {
     "audit.month": "closed a month of the audit log",
     "audit.archive": "archived a month of the audit log",
     "audit.drop": "let an archived month of the audit log leave the database",
+    "board.view": "looked at the live board",
+    "board.visit": "looked at how the call of a visit went",
+    "board.reliability": "looked at how often calls fail",
+    "watch.raise": "found something wrong with a visit",
+    "watch.clear": "found that it is over",
+    "watch.told": "told the operators of what is wrong with a visit",
     "worker.monitor": "began to monitor a session",
     "worker.close": "closed a connection to a participant",
 }

@@ -21,6 +21,8 @@ import av
 import uvloop
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
+from signaling.protocol import Quality
+
 TICKS = os.sysconf("SC_CLK_TCK")
 ONE = aiortc.rtcdtlstransport.RTCCertificate.generateCertificate()
 # Cheap at this end; what is measured is the other.
@@ -275,13 +277,16 @@ class Load:
         return trips
 
 
+_EMPTY = {"kind": "quality", **dict.fromkeys(Quality.__struct_fields__)}
+
+
 def _sample() -> str:
     """A sample of 1 KB. When it was sent stands in it, in milliseconds of the minute."""
     at = 1000 * (time.time() % 60)
-    text = (
-        f'{{"kind":"quality","rtt_ms":{at:.3f},"jitter_ms":1.5,"loss":0.5,"frames_per_second":29.9,'
-        f'"kbit_in":900.5,"kbit_out":850.1,"relayed":false}}'
-    )
+    figures = {"rtt_ms": round(at, 3), "jitter_ms": 1.5, "loss": 0.5, "frames_per_second": 29.9, "audio_packets": 50}
+    levels = {"level_in": 0.02, "level_out": 0.02, "kbit_in": 900.5, "kbit_out": 850.1, "audio_codec": "opus"}
+    flags = {"relayed": False, "microphone": True, "camera": True}
+    text = json.dumps(_EMPTY | figures | levels | flags, separators=(",", ":"))
     return text + " " * (1024 - len(text))
 
 

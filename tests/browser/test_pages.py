@@ -133,8 +133,18 @@ def test_pages_of_a_visit(running: Product, watched: Callable, dark: bool) -> No
     look(guest, "call-patient-panel", dark, phone_watch)
     page.locator("[data-panel-toggle]").click()
     look(page, "call-clinician-panel", dark, desk_watch)
+    office, office_watch = watched()
+    live = sign_in(office, running, OPERATOR)
+    look_at_the_board(live, visit, dark, office_watch)
+    board = desk.new_page()
+    board.goto(f"{running.origin}/board/")
+    look(board, "board-clinician", dark, desk_watch)
+    board.close()
+    page.set_viewport_size({"width": 1280, "height": 800})
     course.end(visit)
     look(page, "ended-clinician", dark, desk_watch)
+    look_how_calls_went(live, visit, dark, office_watch)
+    assert office_watch.complaints == []
     course.expect_stage(guest, "ended")
     look(guest, "ended-patient", dark, phone_watch)
     record = desk.new_page()
@@ -167,6 +177,34 @@ def test_pages_of_the_proof(running: Product, watched: Callable, dark: bool) -> 
         look(page, f"proof-alarm-{name}", dark, watch)
     assert desk_watch.complaints == []
     assert phone_watch.complaints == []
+
+
+def look_at_the_board(page: Page, visit: course.Visit, dark: bool, watch: Watcher) -> None:
+    """A call, and one with something wrong, as where a worker found it."""
+    page.goto(f"{visit.product.origin}/board/")
+    page.locator(f"[data-session='{visit.consult}']").wait_for()
+    look(page, "board", dark, watch)
+    found = {("one_way_audio", "patient"), ("poor_quality", "clinician")}
+    visit.product.ask(
+        "from uuid import UUID\nfrom consults import alerts\n"
+        f"answer = alerts.settle(UUID('{visit.consult}'), {found}, ['one_way_audio', 'poor_quality'])"
+    )
+    page.locator("[data-warning]").first.wait_for()
+    visit.room.locator("[data-call] [data-warning]").first.wait_for()
+    look(page, "board-warning", dark, watch)
+    look(visit.room, "call-clinician-warning", dark, watch)
+
+
+def look_how_calls_went(page: Page, visit: course.Visit, dark: bool, watch: Watcher) -> None:
+    page.goto(f"{visit.product.origin}/board/{visit.consult}/")
+    page.get_by_text("The same as a table").click()
+    look(page, "board-visit", dark, watch)
+    visit.product.ask(
+        "from consults import call_summary\nfrom datetime import timedelta\ncall_summary.SETTLES = timedelta()\n"
+        "answer = call_summary.sum_up_ended()"
+    )
+    page.goto(f"{visit.product.origin}/board/reliability/")
+    look(page, "reliability", dark, watch)
 
 
 @pytest.mark.parametrize("running", ["embedded"], indirect=True)

@@ -1,15 +1,17 @@
 """The browser's end of a leg to the worker, for tests: a real WebRTC peer (aiortc)."""
 
 import asyncio
+import json
 
 from aiortc import RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 
+from signaling.protocol import Quality
 from tests.signaling.sockets import Socket
 
-QUALITY = (
-    '{"kind":"quality","rtt_ms":23.5,"jitter_ms":1,"loss":null,'
-    '"frames_per_second":30,"kbit_in":9,"kbit_out":8,"relayed":false}'
-)
+FIGURES = dict.fromkeys(Quality.__struct_fields__) | {
+    **{"rtt_ms": 23.5, "jitter_ms": 1, "kbit_in": 9, "relayed": False, "microphone": True, "camera": False},
+}
+QUALITY = json.dumps({"kind": "quality", **FIGURES}, separators=(",", ":"))
 
 
 async def offer_to_worker(socket: Socket, browser: RTCPeerConnection, leg: str) -> None:

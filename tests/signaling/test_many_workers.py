@@ -20,7 +20,8 @@ from django.conf import settings as product
 from django.db import connection
 
 from consults import consent, visit
-from consults.models import Consult, QualitySample, VoiceRecording
+from consults.models import Consult, VoiceRecording
+from consults.quality_models import QualitySample
 from signaling import leases, metrics
 from signaling.legs import NO_SERVERS
 from signaling.sharing import ALIKE, SILENT, Sharing

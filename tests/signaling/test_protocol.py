@@ -174,13 +174,24 @@ def test_what_is_passed_on_says_who_sent_it():
 
 QUALITY = {
     "kind": "quality",
-    "rtt_ms": 23.5,
-    "jitter_ms": 1,
-    "loss": None,
-    "frames_per_second": 30,
-    "kbit_in": 900,
-    "kbit_out": 0,
-    "relayed": False,
+    **{"rtt_ms": 23.5, "jitter_ms": 1, "buffer_ms": 40.5, "loss": None, "loss_up": 0.4, "server_rtt_ms": 12},
+    **{
+        "audio_packets": 100,
+        "frames_per_second": 30,
+        "width": 1280,
+        "height": 720,
+        "freezes": 1,
+        "frozen_seconds": 0.4,
+    },
+    **{"kbit_in": 900, "kbit_out": 0, "level_in": 0.0421, "level_out": 0, "audio_codec": "opus", "video_codec": "vp8"},
+    **{
+        "local": "host",
+        "remote": "prflx",
+        "relayed": False,
+        "limited": "bandwidth",
+        "microphone": True,
+        "camera": False,
+    },
 }
 
 
@@ -200,6 +211,16 @@ def test_a_monitors_message_is_taken(message):
         _but(QUALITY, loss=101),
         _but(QUALITY, relayed=None),
         _but(QUALITY, kbit_in=...),
+        _but(QUALITY, level_in=1.1),
+        _but(QUALITY, audio_packets=1.5),
+        _but(QUALITY, audio_packets=-1),
+        _but(QUALITY, width=40_000),
+        _but(QUALITY, freezes=True),
+        _but(QUALITY, audio_codec="opus; drop table"),
+        _but(QUALITY, video_codec="x" * 13),
+        _but(QUALITY, local="192.168.1.7"),
+        _but(QUALITY, limited="boredom"),
+        _but(QUALITY, microphone=None),
         _but(QUALITY, consult="another"),
         {"kind": "heartbeat", "x": 1},
         {"kind": "ping"},

@@ -3,6 +3,7 @@
 import asyncio
 import fractions
 import io
+import json
 import math
 
 import av
@@ -11,17 +12,22 @@ from aiortc import AudioStreamTrack, RTCPeerConnection
 from channels.db import database_sync_to_async
 
 from consults import visit
-from consults.models import Consult, QualitySample, VoiceRecording
+from consults.models import Consult, VoiceRecording
+from consults.quality_models import QualitySample
 from signaling import leases
 from signaling import worker as worker_module
 from signaling.legs import NO_SERVERS
 from signaling.worker import Worker
 from tests.cast import BY, agree
-from tests.signaling.browser_end import QUALITY, answered, monitored, offer_to_worker
+from tests.signaling.browser_end import FIGURES, QUALITY, answered, monitored, offer_to_worker
 from vault import patients
 from vault.models import AuditEntry
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+HEARD = json.dumps(
+    {"kind": "quality", **FIGURES, "loss": 0, "audio_packets": 100, "buffer_ms": 30, "audio_codec": "opus"}
+)
 
 
 async def _do(verb, *args, **more):
@@ -73,6 +79,17 @@ async def test_the_monitor_opens_and_samples_are_kept(sockets, worker, browser):
     sample = await _until(lambda: _do(QualitySample.objects.first))
     assert (sample.consult_id, sample.participant_id) == (now.consult.id, now.seat.id)
     assert (sample.rtt_ms, sample.loss, sample.relayed) == (23.5, None, False)
+    assert sample.mos is None, "no sound came: nothing to judge"
+    assert (sample.microphone, sample.camera) == (True, False)
+
+
+async def test_the_worker_works_out_how_it_sounds(sockets, worker, browser):
+    socket = await (await sockets.patient(await sockets.visit("admitted"))).hello()
+    channel, _ = await monitored(socket, browser)
+    channel.send(HEARD)
+    sample = await _until(lambda: _do(QualitySample.objects.first))
+    assert sample.mos == pytest.approx(4.36, abs=0.03)
+    assert sample.audio_codec == "opus"
 
 
 async def test_the_worker_never_offers_to_take_sound_or_picture_to_monitor(sockets, worker, browser):

@@ -31,6 +31,7 @@ def _problems(settings, **changes):
 
 def test_good_production_settings_have_no_problem(settings):
     assert _problems(settings) == []
+    assert _problems(settings, WATCH_WEBHOOK="https://ops.example/in", WATCH_WEBHOOK_SECRET="w" * 32) == []
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,12 @@ def test_good_production_settings_have_no_problem(settings):
         ({"AUDIT_SHIP": ["syslog://siem.example:514"]}, "E021"),
         ({"AUDIT_SHIP": ["syslog+tls://siem.example:no"]}, "E021"),
         ({"AUDIT_SHIP": ["http://siem.example/in"]}, "E021"),
+        ({"WATCH_TELL": ["one_way_sound"]}, "E022"),
+        ({"WATCH_SECONDS": {"frozen": 0}}, "E022"),
+        ({"WATCH_WEBHOOK": "https://ops.example/in"}, "E022"),
+        ({"WATCH_WEBHOOK": "https://ops.example/in", "WATCH_WEBHOOK_SECRET": "short"}, "E022"),
+        ({"WATCH_WEBHOOK": "http://ops.example/in", "WATCH_WEBHOOK_SECRET": "w" * 32}, "E022"),
+        ({"WATCH_WEBHOOK": "ops.example", "WATCH_WEBHOOK_SECRET": "w" * 32}, "E022"),
     ],
 )
 def test_each_bad_setting_is_told(settings, changes, problem):

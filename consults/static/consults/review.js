@@ -1,4 +1,4 @@
-// A privacy officer's pages: times in the reader's own clock, and the patient finder where there is one.
+// Pages of a privacy officer or an operator: times in the reader's own clock, and the patient finder where there is one.
 
 import { localise } from "./clock.js";
 import { bindSearch } from "./search.js";

@@ -5,6 +5,7 @@ import { Monitor } from "../signaling/monitor.js";
 import { Uplink } from "../signaling/uplink.js";
 import { Wire } from "../signaling/wire.js";
 import { bindBar } from "./callbar.js";
+import { bindHint } from "./callhint.js";
 import { CallView } from "./callview.js";
 import { localise } from "./clock.js";
 import { Devices } from "./devices.js";
@@ -50,6 +51,7 @@ hear(check, "proof", (/** @type {import("../signaling/check.js").Told} */ told) 
 bindBar(media, devices);
 bindPickers(devices);
 bindPreviews(devices);
+bindHint(monitor, call, fact(find("[data-call]", HTMLElement), "other"));
 bindPeople(wire, monitor);
 bindInvite(consult, check, refreshStatus);
 bindRecord();

@@ -5,6 +5,7 @@ import { Monitor } from "../signaling/monitor.js";
 import { Uplink } from "../signaling/uplink.js";
 import { Wire } from "../signaling/wire.js";
 import { bindBar } from "./callbar.js";
+import { bindHint } from "./callhint.js";
 import { CallView } from "./callview.js";
 import { localise } from "./clock.js";
 import { bindConsentStep } from "./consent_step.js";
@@ -49,6 +50,7 @@ hear(check, "proof", (/** @type {import("../signaling/check.js").Told} */ told) 
 bindBar(media, devices);
 bindPickers(devices);
 bindPreviews(devices);
+bindHint(monitor, call, clinician);
 bindPeople(wire, monitor);
 bindWithdrawal();
 bindLeaving();

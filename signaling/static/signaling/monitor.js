@@ -52,7 +52,7 @@ class WorkerLeg {
   }
 }
 
-/** Keeps a leg to the worker as long as the wire lives. Event "connected" {connected}. */
+/** Keeps a leg to the worker as long as the wire lives. Events: "connected" {connected}, "measured" {word, rtt_ms, ...}. */
 export class Monitor extends EventTarget {
   /**
    * @param {Wire} wire
@@ -76,7 +76,7 @@ export class Monitor extends EventTarget {
     });
     // A worker that was killed closes nothing; another one says so.
     wire.addEventListener("worker", () => this.again(this.leg, GONE_AFTER * Math.random()));
-    call?.addEventListener("quality", (event) => this.report(/** @type {CustomEvent} */ (event).detail));
+    call?.addEventListener("quality", (event) => void this.report(/** @type {CustomEvent} */ (event).detail));
     this.beat = setInterval(() => this.say({ kind: "heartbeat" }), HEARTBEAT_EVERY);
     if (wire.state) void this.build();
   }
@@ -119,9 +119,24 @@ export class Monitor extends EventTarget {
   }
 
   /** @param {any} sample */
-  report(sample) {
+  async report(sample) {
     const { word: _word, ...figures } = sample;
-    this.say({ kind: "quality", ...figures });
+    sample.server_rtt_ms = await this.distance();
+    this.tell("measured", sample);
+    this.say({ kind: "quality", ...figures, server_rtt_ms: sample.server_rtt_ms });
+  }
+
+  /** Milliseconds to the clinic's own server and back: tells a slow way out of this house from a slow one elsewhere. */
+  async distance() {
+    /** @type {number | null} */
+    let found = null;
+    const report = await this.leg?.pc.getStats();
+    report?.forEach((entry) => {
+      if (entry.type === "candidate-pair" && entry.state === "succeeded" && (entry.selected ?? entry.nominated)) {
+        found = entry.currentRoundTripTime ?? found;
+      }
+    });
+    return found === null ? null : Math.round(1000 * found);
   }
 
   /** @param {object} message */
@@ -133,7 +148,15 @@ export class Monitor extends EventTarget {
   become(connected) {
     if (this.connected === connected) return;
     this.connected = connected;
-    this.dispatchEvent(new CustomEvent("connected", { detail: { connected } }));
+    this.tell("connected", { connected });
+  }
+
+  /**
+   * @param {string} name
+   * @param {object} detail
+   */
+  tell(name, detail) {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 
   close() {

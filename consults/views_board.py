@@ -1,0 +1,85 @@
+"""The live board of visits, one visit's call, and how often calls fail."""
+
+from typing import Any
+from uuid import UUID
+
+from django.core.cache import cache
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_GET
+
+from accounts import sessions
+from accounts.access import denied, person, requires
+from accounts.models import User
+from consults import alert_words, call_chart, call_summary
+from consults import board as live
+from consults.views_day import LOOK_AGAIN
+from vault import audit
+
+operator = requires(User.Role.OPERATOR)
+watcher = requires(User.Role.CLINICIAN, User.Role.OPERATOR)
+
+#: weeks that the page of failures shows
+WEEKS = 26
+
+
+def _board(request: HttpRequest, *, opened: bool) -> dict[str, Any]:
+    by = sessions.actor(request)
+    # Of a page that stays open, an entry now and then says enough.
+    if cache.add(f"looked-at-board:{by.person}:{by.session}", True, LOOK_AGAIN) or opened:
+        audit.record("board.view", by)
+    found = live.now(person(request))
+    return {
+        "sessions": found,
+        "in_call": sum(one.stage == "call" for one in found),
+        "warned": sum(bool(one.warnings) for one in found),
+        "names": person(request).role == User.Role.CLINICIAN,
+        "now": timezone.now(),
+    }
+
+
+@watcher
+@require_GET
+def board(request: HttpRequest) -> HttpResponse:
+    return render(request, "consults/board.html", _board(request, opened=True))
+
+
+@watcher
+@require_GET
+def sessions_now(request: HttpRequest) -> HttpResponse:
+    return render(request, "consults/_board.html", _board(request, opened=False))
+
+
+@operator
+@require_GET
+def one(request: HttpRequest, consult_id: UUID) -> HttpResponse:
+    """How the call of one visit went or goes; nothing says whose visit it is."""
+    consult = live.visible(person(request)).select_related("clinician").filter(pk=consult_id).first()
+    if consult is None:
+        denied(request, request.path)
+        raise Http404
+    audit.record("board.visit", sessions.actor(request), patient=consult.patient_id, consult=consult.id)
+    call = call_summary.of(consult)
+    context = {
+        "consult": consult,
+        "name": alert_words.short(consult.pk),
+        "call": call,
+        "chart": call_chart.draw(call) if call else None,
+        "warnings": [alert_words.said(a, reader="operator") for a in consult.alerts.order_by("raised_at")],
+    }
+    return render(request, "consults/board_visit.html", context)
+
+
+@operator
+@require_GET
+def reliability(request: HttpRequest) -> HttpResponse:
+    weeks = call_summary.weeks(person(request).clinic_id, timezone.now(), WEEKS)
+    audit.record("board.reliability", sessions.actor(request))
+    context = {
+        "weeks": weeks[::-1],
+        "chart": call_chart.draw_weeks(weeks),
+        "all": call_summary.total(weeks),
+        "recent": call_summary.total(weeks[-4:]),
+    }
+    return render(request, "consults/reliability.html", context)
