@@ -29,6 +29,7 @@ ABOUT = {
     "accounts": ("Accounts", ("account",)),
     "reviews": ("Reviews", ("review",)),
     "refusals": ("Refusals", ("access",)),
+    "calls": ("How calls went", ("board", "watch")),
     "log": ("Looks at the log and evidence", ("admin", "audit")),
 }
 ROLES = {

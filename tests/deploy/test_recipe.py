@@ -20,7 +20,7 @@ SECRETS = {"SECRET_KEY", "CRYPTOGRAPHY_KEY", "CHANNEL_KEY", "DATABASE_URL", "RED
     "TELEHEALTH_TURN_SECRET"
 }
 #: optional secrets, shown by the name of a file
-BY_FILE = {"AUDIT_SHIP_TOKEN_FILE"}
+BY_FILE = {"AUDIT_SHIP_TOKEN_FILE", "WATCH_WEBHOOK_SECRET_FILE"}
 
 
 @pytest.fixture(scope="module")
