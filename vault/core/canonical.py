@@ -21,23 +21,27 @@ class NotCanonical(Exception):
 
 def canonical(value: Any) -> bytes:
     """Keys sorted, no spaces, UTF-8, nothing escaped that need not be."""
-    _check(value, MOST_DEPTH)
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     try:
-        return text.encode()
+        return _written(value).encode()
     except UnicodeEncodeError:
         raise NotCanonical("A text holds half a character.") from None
+
+
+def _written(value: Any) -> str:
+    _check(value, MOST_DEPTH)
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def parse(data: bytes) -> Any:
     if len(data) > MOST_BYTES:
         raise NotCanonical("This is too long to be read.")
     try:
-        value = json.loads(data.decode(), parse_float=_no_fraction, parse_constant=_no_fraction)
+        text = data.decode()
+        value = json.loads(text, parse_float=_no_fraction, parse_constant=_no_fraction)
     except (ValueError, RecursionError):
         raise NotCanonical("This is not JSON as it is written here.") from None
     # A member named twice, a space, another spelling of a number or letter: none of them comes out the same.
-    if canonical(value) != data:
+    if _written(value) != text:
         raise NotCanonical("This is JSON in another spelling than the one there is.")
     return value
 
