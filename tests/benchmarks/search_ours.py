@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from itertools import islice
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from tests.benchmarks.names import people
 from tests.benchmarks.vault_ours import ready
@@ -19,9 +19,14 @@ FIELDS = ("name", "birth_date", "national_id", "phone", "email")
 
 def main(count: int) -> dict[str, list[float]]:
     ready()
+    return asked(*filled(count))
+
+
+def filled(count: int) -> tuple[UUID, Any, list[dict[str, str]]]:
+    """A clinic of so many patients, the same people in plain columns, and some of them to ask for."""
     from django.db import connection, models
 
-    from vault import bulk, search
+    from vault import bulk
     from vault.audit import SYSTEM
     from vault.rows import add_many
 
@@ -41,6 +46,13 @@ def main(count: int) -> dict[str, list[float]]:
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE" if connection.vendor == "postgresql" else "ANALYZE")
     pick.shuffle(known)
+    return clinic, plain, known
+
+
+def asked(clinic: UUID, plain: Any, known: list[dict[str, str]]) -> dict[str, list[float]]:
+    from vault import search
+
+    pick = random.Random(12)
 
     def ours(query: str) -> None:
         found, _ = search.look(clinic, query)

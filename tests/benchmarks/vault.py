@@ -105,8 +105,8 @@ def environment(engine: str) -> Iterator[dict[str, str]]:
 def _as_setting(url: str | None, folder: Path) -> dict[str, Any]:
     """The same database, configured alike, for peers that know nothing of our settings."""
     if url is None:
-        # As the product opens it: synced to disk at every commit.
-        opened = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+        # As the product opens it: synced to disk at every commit, with as large pages and as much cache.
+        opened = "PRAGMA page_size=8192; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-65536;"
         options = {"init_command": opened, "transaction_mode": "IMMEDIATE"}
         return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(folder / "peer.sqlite3"), "OPTIONS": options}
     parts = urlsplit(url)

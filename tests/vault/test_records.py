@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import json
-from uuid import UUID
+from uuid import RFC_4122, UUID
 
 import pytest
 from django.core import serializers
@@ -314,3 +314,13 @@ def test_what_is_asked_often_is_planned_once(cast):
         asked = "SELECT generic_plans + custom_plans FROM pg_prepared_statements WHERE statement LIKE %s"
         cursor.execute(asked, ["%vault_sealedrecord%"])
         assert [row[0] >= 3 for row in cursor.fetchall()] == [True]
+
+
+def test_patients_added_together_have_random_ids_as_single_ones_do(cast):
+    values = {"name": "Ann Lee", "birth_date": "1990-01-01"}
+    numbers = bulk.create_many(cast.clinic.id, [bulk.NewRecord(values, f"B{n}") for n in range(300)], BY)
+    ids = list(Patient.objects.filter(clinic_id=cast.clinic.id, number__in=numbers).values_list("pk", flat=True))
+    assert len(set(ids)) == 300
+    assert {(one.version, one.variant) for one in ids} == {(4, RFC_4122)}
+    for at in (0, 5, 7, 9, 15):
+        assert len({one.bytes[at] for one in ids}) > 100

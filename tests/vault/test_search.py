@@ -183,7 +183,9 @@ def _many(clinic, count, seed=1):
         )
         for n in range(count)
     ]
-    return list(zip(bulk.create_many(clinic, rows, BY), rows, strict=True))
+    numbers = bulk.create_many(clinic, rows, BY)
+    ids = dict(Patient.objects.filter(clinic_id=clinic).values_list("number", "pk"))
+    return [(ids[number], row) for number, row in zip(numbers, rows, strict=True)]
 
 
 def _expected(rows, *prefixes, year=""):

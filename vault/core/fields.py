@@ -79,7 +79,7 @@ def _text(value: str, _region: str) -> str:
 def _initials(value: str) -> str:
     words = value.split()
     ends = words[:1] + words[1:][-1:]
-    if not all(word[0].isalnum() for word in ends):
+    if ends and not (ends[0][0].isalnum() and ends[-1][0].isalnum()):
         words = [word for word in words if word[0].isalnum()] or [value]
         ends = words[:1] + words[1:][-1:]
     return " ".join([f"{word[0].upper()}." for word in ends])

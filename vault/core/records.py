@@ -69,15 +69,15 @@ class RecordSealer:
 
 def _encode(record: Record) -> bytes:
     values, decoy = record
-    parts, pack = [bytes((_DECOY if decoy else 0, len(values)))], _ENTRY.pack
+    parts, pack, get = [bytes((_DECOY if decoy else 0, len(values)))], _ENTRY.pack, values.get
     for field, code in _CODES:
-        if field in values:
-            text = values[field].encode()
+        if (value := get(field)) is not None:
+            text = value.encode()
             length = len(text)
             if not 0 < length <= _LONGEST:
                 raise ValueError("a value has 1 to 65,535 bytes")
-            parts += pack(code, length), text
-    if len(parts) != 2 * len(values) + 1:
+            parts.append(pack(code, length) + text)
+    if len(parts) != len(values) + 1:
         raise ValueError("a record has known fields only")
     plain = b"".join(parts)
     return plain + bytes(-len(plain) % _PAD)
