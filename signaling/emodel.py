@@ -1,11 +1,18 @@
-"""How a talk sounds, from what the network did: R-factor and MOS after the E-model (ITU-T G.107). Pure.
+"""How a talk sounds, from what the network did: R-factor and MOS after the E-model (ITU-T G.107, 06/2015). Pure.
 
-Simplified as by Cole and Rosenbluth ("Voice over IP performance monitoring", 2001): all that is not the network keeps
-G.107's defaults, so R = 93.2 - Id(delay) - Ie,eff(loss, codec). Echo, noise and the people's rooms are not in it.
+All that is not the network keeps G.107's defaults: the people's rooms, their devices, what little echo comes back. So
+R = Ro - Is - Id(delay) - Ie,eff(loss, codec), where the first two are one constant.
 """
 
-#: G.107, table 3: the transmission rating with every parameter at its default
-R_DEFAULT = 93.2
+from math import exp, log2, log10, sqrt
+
+#: G.107, 7.7: the transmission rating with every parameter at its default, before delay and loss
+RATED = 93.355
+#: basic signal-to-noise ratio, the same without loudness rating (7.4), loss of the echo's way to the talker, and of
+#: the listener's (dB)
+RO, ROE, TELR, WEPL = 94.769, 94.769, 65, 110
+#: milliseconds below which nobody notices a delay as such
+UNNOTICED_MS = 100
 #: milliseconds before the network: a frame of 20 ms, and the encoder's look ahead
 SENDING_MS = 26.5
 #: codec -> Ie and Bpl of G.113, appendix I. Opus stands in no table of the ITU: it is taken as G.711 with concealment,
@@ -17,9 +24,28 @@ UNKNOWN_CODEC = (0.0, 4.3)
 def r_factor(delay_ms: float, loss: float, codec: str = "opus") -> float:
     """0 to 93.2. `delay_ms`: from mouth to ear, one way; `loss`: of packets, in percent, at random."""
     ie, bpl = CODECS.get(codec.lower(), UNKNOWN_CODEC)
-    impaired_by_delay = 0.024 * delay_ms + (0.11 * (delay_ms - 177.3) if delay_ms > 177.3 else 0.0)
     impaired_by_loss = ie + (95 - ie) * loss / (loss + bpl)
-    return max(0.0, R_DEFAULT - impaired_by_delay - impaired_by_loss)
+    return max(0.0, RATED - delay_impairment(delay_ms) - impaired_by_loss)
+
+
+def delay_impairment(ms: float) -> float:
+    """Id (7.4): the echo that the talker and the listener hear, and a delay so long that people speak at once."""
+    echo = TELR - 40 * log10((1 + ms / 10) / (1 + ms / 150)) + 6 * exp(-0.3 * ms * ms)
+    talker = (_rounded(ROE - (80 + 2.5 * (echo - 14)), 100) - 1) * (1 - exp(-ms))
+    listener = _rounded(RO - 10.5 * (WEPL + 7) * (2 * ms + 1) ** -0.25, 169)
+    return talker + listener + _too_long(ms)
+
+
+def _rounded(falls_short: float, square: float) -> float:
+    """How far a rating falls short, where that is more than nothing; bent instead of broken at nothing."""
+    return falls_short / 2 + sqrt(falls_short**2 / 4 + square)
+
+
+def _too_long(ms: float) -> float:
+    if ms <= UNNOTICED_MS:
+        return 0.0
+    x = log2(ms / UNNOTICED_MS)
+    return 25 * ((1 + x**6) ** (1 / 6) - 3 * (1 + (x / 3) ** 6) ** (1 / 6) + 2)
 
 
 def mos(r: float) -> float:

@@ -1,8 +1,14 @@
-"""The E-model against values that are published or can be worked out by hand."""
+"""The E-model against values that are published, and against the whole model in every corner."""
+
+import json
+from pathlib import Path
 
 import pytest
 
 from signaling import emodel
+from tests.signaling import g107
+
+VECTORS = json.loads((Path(__file__).resolve().parents[1] / "vectors/emodel.json").read_text())["cases"]
 
 
 @pytest.mark.parametrize(
@@ -14,20 +20,27 @@ def test_the_marks_of_annex_b(r, mos):
     assert emodel.mos(r) == pytest.approx(mos, abs=0.01)
 
 
-@pytest.mark.parametrize(
-    ("delay", "loss", "r"),
-    [
-        (0, 0, 93.2),
-        (100, 0, 90.8),  # 0.024 * 100
-        (177.3, 0, 88.94),
-        (277.3, 0, 75.54),  # 0.024 * 277.3 + 0.11 * 100
-        (0, 5, 77.42),  # 95 * 5 / 30.1
-        (0, 25.1, 45.7),  # half of 95 at Bpl
-        (5000, 60, 0),
-    ],
-)
-def test_delay_and_loss_take_away_what_they_should(delay, loss, r):
-    assert emodel.r_factor(delay, loss) == pytest.approx(r, abs=0.01)
+def test_the_defaults_are_rated_as_the_recommendation_says():
+    """G.107, 7.7: with every parameter at its default R is 93.2, MOS 4.41; the yardstick and the product alike."""
+    for r in (g107.rating(), emodel.r_factor(0, 0)):
+        assert round(r, 1) == 93.2
+        assert round(emodel.mos(r), 2) == 4.41
+
+
+@pytest.mark.parametrize("case", VECTORS, ids=lambda c: f"{c['codec']}-{c['delay_ms']}ms-{c['loss']}%")
+def test_the_vectors(case):
+    r = emodel.r_factor(case["delay_ms"], case["loss"], case["codec"])
+    assert r == pytest.approx(case["r"], abs=0.01)
+    assert emodel.mos(r) == pytest.approx(case["mos"], abs=0.005)
+
+
+@pytest.mark.parametrize("codec", ["opus", "l16"])
+def test_delay_and_loss_take_away_what_the_whole_model_says(codec):
+    _, bpl = emodel.CODECS.get(codec, emodel.UNKNOWN_CODEC)
+    for delay in (0, 0.5, 5, 26.5, 99, 100, 101, 150, 177, 250, 333, 400, 700, 1000, 3000, 60_000):
+        for loss in (0, 0.1, 1, 3, 10, 25, 60, 100):
+            whole = max(0.0, g107.rating(T=delay, Ppl=loss, Bpl=bpl))
+            assert emodel.r_factor(delay, loss, codec) == pytest.approx(whole, abs=0.01), (delay, loss)
 
 
 def test_a_codec_without_concealment_suffers_more():
