@@ -32,7 +32,7 @@ def delay_impairment(ms: float) -> float:
     """Id (7.4): the echo that the talker and the listener hear, and a delay so long that people speak at once."""
     echo = TELR - 40 * log10((1 + ms / 10) / (1 + ms / 150)) + 6 * exp(-0.3 * ms * ms)
     talker = (_rounded(ROE - (80 + 2.5 * (echo - 14)), 100) - 1) * (1 - exp(-ms))
-    listener = _rounded(RO - 10.5 * (WEPL + 7) * (2 * ms + 1) ** -0.25, 169)
+    listener = _rounded(RO - 10.5 * (WEPL + 7) / sqrt(sqrt(2 * ms + 1)), 169)
     return talker + listener + _too_long(ms)
 
 
@@ -45,7 +45,8 @@ def _too_long(ms: float) -> float:
     if ms <= UNNOTICED_MS:
         return 0.0
     x = log2(ms / UNNOTICED_MS)
-    return 25 * ((1 + x**6) ** (1 / 6) - 3 * (1 + (x / 3) ** 6) ** (1 / 6) + 2)
+    impaired: float = 25 * ((1 + x**6) ** (1 / 6) - 3 * (1 + (x / 3) ** 6) ** (1 / 6) + 2)
+    return impaired
 
 
 def mos(r: float) -> float:

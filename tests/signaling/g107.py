@@ -8,7 +8,19 @@ from math import exp, log2, log10, sqrt
 #: table 2: parameters and their defaults; `T` (ms) stands for Ta, and for Tr / 2
 DEFAULTS = {
     **{"SLR": 8, "RLR": 2, "STMR": 15, "LSTR": 18, "Ds": 3, "Dr": 3, "TELR": 65, "WEPL": 110, "T": 0, "qdu": 1},
-    **{"Ie": 0, "Bpl": 4.3, "Ppl": 0, "BurstR": 1, "Nc": -70, "Nfor": -64, "Ps": 35, "Pr": 35, "A": 0, "sT": 1, "mT": 100},
+    **{
+        "Ie": 0,
+        "Bpl": 4.3,
+        "Ppl": 0,
+        "BurstR": 1,
+        "Nc": -70,
+        "Nfor": -64,
+        "Ps": 35,
+        "Pr": 35,
+        "A": 0,
+        "sT": 1,
+        "mT": 100,
+    },
 }
 
 

@@ -3,6 +3,8 @@
  * the voice recorder (the patient's microphone, only while she speaks her consent). No DOM.
  */
 
+import { pairInUse } from "./quality.js";
+
 /** @typedef {import("./wire.js").Wire} Wire */
 /** @typedef {import("./call.js").Call} Call */
 
@@ -128,15 +130,8 @@ export class Monitor extends EventTarget {
 
   /** Milliseconds to the clinic's own server and back: tells a slow way out of this house from a slow one elsewhere. */
   async distance() {
-    /** @type {number | null} */
-    let found = null;
-    const report = await this.leg?.pc.getStats();
-    report?.forEach((entry) => {
-      if (entry.type === "candidate-pair" && entry.state === "succeeded" && (entry.selected ?? entry.nominated)) {
-        found = entry.currentRoundTripTime ?? found;
-      }
-    });
-    return found === null ? null : Math.round(1000 * found);
+    const rtt = pairInUse(await this.leg?.pc.getStats())?.currentRoundTripTime;
+    return typeof rtt === "number" ? Math.round(1000 * rtt) : null;
   }
 
   /** @param {object} message */

@@ -1,5 +1,7 @@
 /** How a connection goes, from getStats (W3C webrtc-stats). What a browser does not offer is null. No DOM. */
 
+import { loudness } from "./loudness.js";
+
 /**
  * What counts up over the life of a connection.
  * @typedef {{at: number, received: number, lost: number, audioReceived: number, audioLost: number, bytesIn: number,
@@ -28,6 +30,9 @@ export async function measure(pc, before) {
   const totals = noTotals();
   const now = nothing();
   report.forEach((entry) => READERS[entry.type]?.(entry, totals, now, report));
+  readPair(pairInUse(report), now, report);
+  // Firefox does not say how loud the own microphone is.
+  now.levelOut ??= loudness(pc);
   if (!before) return { totals, sample: null };
   const figures = { ...since(before, totals, now), ...sending(pc) };
   return { totals, sample: { ...figures, word: wordFor(figures) } };
@@ -61,6 +66,7 @@ const READERS = {
   },
   "remote-inbound-rtp": (entry, _totals, now) => {
     if (typeof entry.fractionLost === "number") now.lossUp = Math.max(now.lossUp ?? 0, entry.fractionLost);
+    now.rtt = entry.roundTripTime ?? now.rtt;
   },
   "media-source": (entry, totals, now) => {
     if (entry.kind !== "audio") return;
@@ -68,15 +74,38 @@ const READERS = {
     totals.durationOut = entry.totalSamplesDuration ?? null;
     now.levelOut = entry.audioLevel ?? null;
   },
-  "candidate-pair": (entry, _totals, now, report) => {
-    // Firefox says `selected`; where several were nominated one after the other, the last is in use.
-    if (!(entry.selected ?? entry.nominated) || entry.state !== "succeeded") return;
-    now.rtt = entry.currentRoundTripTime ?? now.rtt;
-    now.local = candidate(report, entry.localCandidateId);
-    now.remote = candidate(report, entry.remoteCandidateId);
-    now.relayed = now.local === "relay" || now.remote === "relay";
-  },
 };
+
+/**
+ * The two candidates that packets go between now. Several may be nominated one after the other, and reports come in no
+ * order, so the transport's word counts where a browser has one.
+ * @param {RTCStatsReport | undefined} report
+ * @returns {any} undefined where none is
+ */
+export function pairInUse(report) {
+  /** @type {any} */
+  let said;
+  /** @type {any} */
+  let seen;
+  report?.forEach((entry) => {
+    if (entry.type === "transport") said = report.get(entry.selectedCandidatePairId) ?? said;
+    else if (entry.type === "candidate-pair" && (entry.selected ?? entry.nominated)) seen = entry;
+  });
+  const pair = said ?? seen;
+  return pair?.state === "succeeded" ? pair : undefined;
+}
+
+/**
+ * @param {any} pair
+ * @param {Now} now
+ * @param {RTCStatsReport} report
+ */
+function readPair(pair, now, report) {
+  now.rtt = pair?.currentRoundTripTime ?? now.rtt;
+  now.local = candidate(report, pair?.localCandidateId);
+  now.remote = candidate(report, pair?.remoteCandidateId);
+  now.relayed = now.local === "relay" || now.remote === "relay";
+}
 
 /**
  * @param {any} entry
