@@ -30,22 +30,30 @@ class Watched(AsyncWebsocketConsumer):
         self.scope, self.base_send = scope, send
         self.channel_layer = get_channel_layer()
         self.channel_name = await self.channel_layer.new_channel()
-        hints = asyncio.create_task(self._hear_hints())
+        hints: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        # Two tasks: the layer lets go of a channel only where it is cancelled while it waits for that channel.
+        tasks = [asyncio.create_task(work) for work in (self._hear(hints), self._follow(hints))]
+        code = 1005
         try:
             while (message := await receive())["type"] != "websocket.disconnect":
                 if message["type"] == "websocket.receive":
                     await self.receive(message.get("text"), message.get("bytes"))
                 elif message["type"] == "websocket.connect":
                     await self.connect()
-            await self.disconnect(message.get("code", 1005))
+            code = message.get("code", code)
         finally:
-            hints.cancel()
-            await self.stop_watching()  # also where a handler failed, and nobody was told of a disconnect
+            for task in tasks:
+                task.cancel()
+            await self.disconnect(code)  # also where a handler failed, and nobody was told of a disconnect
 
-    async def _hear_hints(self) -> None:
+    async def _hear(self, hints: "asyncio.Queue[dict[str, Any]]") -> None:
+        while True:
+            hints.put_nowait(await self.channel_layer.receive(self.channel_name))
+
+    async def _follow(self, hints: "asyncio.Queue[dict[str, Any]]") -> None:
         handlers = {"consult.changed": "consult_changed", "worker.frame": "worker_frame"}
         while True:
-            message = await self.channel_layer.receive(self.channel_name)
+            message = await hints.get()
             try:
                 await getattr(self, handlers[message["type"]])(message)
             except Exception:

@@ -6,12 +6,16 @@ import random
 
 import pytest
 from channels.db import database_sync_to_async
+from channels.layers import get_channel_layer
 from django.contrib.sessions.models import Session
 
 from accounts.models import User
 from consults import consent, invitations, visit
+from consults.hints import consult_group
 from consults.models import Consult, Participant
 from signaling import watched
+from signaling.consumers import VisitConsumer
+from signaling.relay import relay
 from tests.cast import BY
 from tests.signaling.sockets import description, offer
 from vault.models import AuditEntry
@@ -449,3 +453,46 @@ async def test_before_admission_nobody_is_sent_to_the_telephone(sockets):
     await patient.send({"kind": "phone"})
     assert await patient.nothing_but_states()
     assert await _do(lambda: now.fresh().consult.phoned_at) is None
+
+
+# -- what a socket leaves behind -----------------------------------------------------------------------------
+
+
+async def _left_behind(before, now):
+    """Channels and groups of the layer that were not there before, and the seat's place in the relay."""
+    layer, seat = get_channel_layer(), str(now.seat.pk)
+    await asyncio.sleep(0.1)
+    return (set(layer.channels) | set(layer.groups)) - before, list(relay()._here.get(seat, []))
+
+
+async def test_a_socket_that_goes_while_a_hint_is_followed_leaves_nothing(sockets, monkeypatch):
+    layer, now = get_channel_layer(), await sockets.visit("waiting")
+    before = set(layer.channels) | set(layer.groups)
+    socket = await (await sockets.patient(now)).hello()
+    following = asyncio.Event()
+
+    async def slow(_self, _event):
+        following.set()
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(VisitConsumer, "consult_changed", slow)
+    await layer.group_send(consult_group(now.consult.pk), {"type": "consult.changed"})
+    await asyncio.wait_for(following.wait(), 5)
+    await socket.close()
+    assert await _left_behind(before, now) == (set(), [])
+
+
+async def test_a_socket_whose_handler_fails_leaves_nothing(sockets, monkeypatch):
+    layer, now = get_channel_layer(), await sockets.visit("waiting")
+    before = set(layer.channels) | set(layer.groups)
+    socket = await (await sockets.patient(now)).hello()
+
+    async def fails(_self, _frame):
+        raise RuntimeError
+
+    monkeypatch.setattr(VisitConsumer, "carry_out", fails)
+    await socket.send({"kind": "ping"})
+    with pytest.raises(RuntimeError):
+        await socket.wire.wait(timeout=5)
+    assert await _left_behind(before, now) == (set(), [])
+    assert (await _do(Participant.objects.get, pk=now.seat.pk)).connection == ""
