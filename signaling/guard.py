@@ -13,19 +13,17 @@ import aioice.ice
 import aiortc.rtcicetransport
 import aiortc.rtcpeerconnection
 from aioice import Candidate, stun
-from aiortc.rtcsctptransport import DataChunk, RTCSctpTransport
 
-from signaling.protocol import MAX_CANDIDATES
+from signaling.protocol import MAX_CANDIDATES, Rate
+from signaling.sctp import GuardedSctp
 from signaling.sdp import address_allowed
 
 #: more than a path's MTU is not ours
 LARGEST = 2048
 #: packets that may wait for DTLS; a handshake has a dozen
 WAITING = 256
-#: pieces of unfinished data-channel messages that may wait; a whole message of ours is one piece
-PIECES = 256
-#: streams of one association; the monitor uses one
-STREAMS = 16
+#: datagrams that a browser may send on one leg, ICE's and others counted apart: a voice has a hundred a second
+A_SECOND, AT_ONCE = 400, 1000
 #: seconds after which this machine's addresses are asked for again
 ADDRESSES_HOLD = 3.0
 #: RFC 7983: a first byte of 0 to 3 is STUN, 20 to 63 DTLS, 128 to 191 SRTP and SRTCP
@@ -49,6 +47,9 @@ class GuardedConnection(aioice.ice.Connection):
     def __init__(self, *words: Any, **more: Any) -> None:
         super().__init__(*words, **more)
         self.arrivals = Arrivals()
+        self.rates = [Rate(A_SECOND, AT_ONCE, time.monotonic()) for _ in range(2)]
+        #: how each check of our browser begins to name its user (RFC 8445, 7.2.2); a stranger never saw it
+        self.called = f"{self.local_username}:".encode()
 
     async def add_remote_candidate(self, remote_candidate: Candidate | None) -> None:
         if remote_candidate is not None and (
@@ -64,6 +65,11 @@ class GuardedConnection(aioice.ice.Connection):
         if known or len(self._remote_candidates) < MAX_CANDIDATES:
             super().request_received(message, addr, protocol)
 
+    def respond_error(self, request: stun.Message, addr: Any, protocol: Any, error_code: tuple[int, str]) -> None:
+        # Whoever could not say who she is gets no answer: these ports reflect nothing.
+        if error_code[0] not in (400, 401):
+            super().respond_error(request, addr, protocol, error_code)
+
 
 class GuardedProtocol(aioice.ice.StunProtocol):
     """An ICE socket that is deaf to strangers."""
@@ -74,10 +80,14 @@ class GuardedProtocol(aioice.ice.StunProtocol):
             arrivals.dropped += 1
             return
         first, source = data[0], (addr[0], addr[1])
-        known = self._known(source)
-        if first < _ABOVE_STUN:
-            # Looked at before it is taken apart: of what a flood brings next to nothing has the cookie.
-            if len(data) % 4 or data[4:8] != _COOKIE or not self._is_stun(data):
+        known, ice = self._known(source), first < _ABOVE_STUN
+        if known and not self.receiver.rates[ice].take(time.monotonic()):
+            arrivals.dropped += 1
+            return
+        if ice:
+            # Looked at before it is taken apart: no flood has the cookie and the name that only our browser was told.
+            ours = data[4:8] == _COOKIE and (known or self.receiver.called in data)
+            if len(data) % 4 or not ours or not _is_stun(data):
                 arrivals.dropped += 1
                 return
             arrivals.stun += known
@@ -91,25 +101,16 @@ class GuardedProtocol(aioice.ice.StunProtocol):
             arrivals.last = time.time()
         super().datagram_received(data, addr)
 
-    @staticmethod
-    def _is_stun(data: bytes) -> bool:
-        try:
-            stun.parse_message(data)
-        except (ValueError, KeyError, struct.error, IndexError):
-            return False
-        return True
-
     def _known(self, addr: tuple[str, int]) -> bool:
         return any(pair.remote_addr == addr and pair.protocol is self for pair in self.receiver._check_list)
 
 
-class GuardedSctp(RTCSctpTransport):
-    """Data channels whose unfinished messages are bounded. What is too much is not acknowledged: RFC 9260, 6.2."""
-
-    async def _receive_data_chunk(self, chunk: DataChunk) -> None:
-        waiting = sum(len(stream.reassembly) for stream in self._inbound_streams.values())
-        if chunk.stream_id < STREAMS and waiting < PIECES:
-            await super()._receive_data_chunk(chunk)
+def _is_stun(data: bytes) -> bool:
+    try:
+        stun.parse_message(data)
+    except (ValueError, KeyError, struct.error, IndexError):
+        return False
+    return True
 
 
 class OwnAddresses:

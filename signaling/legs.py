@@ -1,6 +1,7 @@
 """The worker's ends of its small peer connections (aiortc). No framework: what to do with what arrives is passed in."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ from signaling.recording import Recorder, Recording
 NO_SERVERS = RTCConfiguration(iceServers=[])
 #: seconds that a browser may take until its voice comes
 TO_CONNECT = 10.0
+#: seconds after which a leg that is not connected is given up; the page does after 6
+TO_OPEN = 20.0
 guard.install()
 
 
@@ -39,6 +42,7 @@ class Leg:
         self._on_closed = on_closed
         self._closed = False
         self.ended: Ended | None = None
+        self._made = time.monotonic()
         self.pc.on("connectionstatechange", self._state_changed)
 
     async def answer(self, offer: str) -> str:
@@ -53,6 +57,11 @@ class Leg:
         candidate = candidate_from_sdp(text.removeprefix("candidate:"))
         candidate.sdpMid = mid
         await self.pc.addIceCandidate(candidate)
+
+    @property
+    def is_late(self) -> bool:
+        """Its browser is gone before it was there: ICE alone would wait for ever for more of its addresses."""
+        return self.pc.connectionState != "connected" and time.monotonic() - self._made > TO_OPEN
 
     def _transports(self) -> set[Any]:
         sctp = [self.pc.sctp.transport] if self.pc.sctp else []

@@ -11,6 +11,7 @@ from prometheus_client import Counter, Gauge, Histogram, make_wsgi_app
 
 LEGS = Gauge("telehealth_worker_legs", "Open legs", ["leg"])
 CONSULTS = Gauge("telehealth_worker_consults", "Consults leased to this worker")
+TASKS = Gauge("telehealth_worker_tasks", "Tasks of the event loop")
 WAITING = Gauge("telehealth_worker_samples_waiting", "Samples measured and not stored yet")
 STORED = Counter("telehealth_worker_samples_stored", "Samples stored")
 STORE_SECONDS = Histogram(

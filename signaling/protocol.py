@@ -203,9 +203,17 @@ class Rate:
         self._per_second, self._burst = per_second, burst
         self._tokens, self._last = burst, now
 
-    def take(self, now: float) -> bool:
+    def is_full(self, now: float) -> bool:
+        """Nothing of it is used: whoever forgets it and makes it anew gives nothing away."""
+        self._fill(now)
+        return self._tokens >= self._burst
+
+    def _fill(self, now: float) -> None:
         self._tokens = min(self._burst, self._tokens + (now - self._last) * self._per_second)
         self._last = now
+
+    def take(self, now: float) -> bool:
+        self._fill(now)
         if self._tokens < 1:
             return False
         self._tokens -= 1

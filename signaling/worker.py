@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 STORE_EVERY = 1.0
 MAX_UNSTORED = 20_000
 MAX_LEGS = 4_000
+#: offers of one participant, over all her sockets: a page that loses its leg tries again more and more rarely
+OFFERS_A_SECOND, OFFERS_AT_ONCE = 0.5, 10
 #: endings that may wait for the database
 MAX_UNWRITTEN = 20_000
 #: seconds that a worker waits when another has less to do
@@ -64,6 +66,7 @@ class Worker:
         self._ended: list[tuple[UUID, UUID, str, Ended]] = []
         self.watch = watching.watch()
         self._locks: dict[str, asyncio.Lock] = {}
+        self._offers: dict[str, Rate] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
 
@@ -131,6 +134,10 @@ class Worker:
             await leg.stop()
 
     async def _offered(self, caller: Caller, name: str, frame: dict[str, Any]) -> None:
+        # A socket counts its own; whoever opens one socket after another is counted here.
+        rate = self._offers.setdefault(caller.participant, Rate(OFFERS_A_SECOND, OFFERS_AT_ONCE, time.monotonic()))
+        if not rate.take(time.monotonic()):
+            return
         ours = caller.consult in self._leased
         if not ours and not self.sharing.mine(caller.consult, len(self._leased), time.monotonic()):
             await asyncio.sleep(AFTER_OTHERS)
@@ -241,8 +248,8 @@ class Worker:
         while True:
             await asyncio.sleep(STORE_EVERY)
             for part in (
-                *(self._say_load, self._store, self._end_what_is_over, self._take_over, self._write_endings),
-                self._look,
+                *(self._close_late, self._say_load, self._store, self._end_what_is_over, self._take_over),
+                *(self._write_endings, self._look),
             ):
                 try:
                     await part()
@@ -252,6 +259,9 @@ class Worker:
             else:
                 self.health.looked = time.monotonic()
             self._show()
+
+    async def _close_late(self) -> None:
+        await asyncio.gather(*(leg.close("failed") for _, leg in list(self.legs.values()) if leg.is_late))
 
     async def _look(self) -> None:
         await watching.look(self.watch)
@@ -291,6 +301,8 @@ class Worker:
         if empty := held - in_use:
             self._leased -= empty
             await leases.release_async(self.name, map(UUID, empty))
+        now = time.monotonic()
+        self._offers = {participant: rate for participant, rate in self._offers.items() if not rate.is_full(now)}
         busy = {participant for participant, _ in self.legs}
         for participant in [p for p, lock in self._locks.items() if p not in busy and not lock.locked()]:
             del self._locks[participant]
@@ -315,6 +327,7 @@ class Worker:
         for name in ("monitor", "voice"):
             metrics.LEGS.labels(name).set(legs[name])
         metrics.CONSULTS.set(len(self._leased))
+        metrics.TASKS.set(len(asyncio.all_tasks()))
         metrics.WAITING.set(len(self.samples))
 
     # -- the end ---------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The worker against a real WebRTC peer: it monitors, it takes the spoken consent, and it gets nothing else."""
 
 import asyncio
+import contextlib
 import fractions
 import io
 import json
@@ -99,6 +100,44 @@ async def test_the_worker_never_offers_to_take_sound_or_picture_to_monitor(socke
     assert kinds == ["m=application"]
     assert "a=candidate" in answer
     assert not worker.legs[next(iter(worker.legs))][1].pc.getReceivers()
+
+
+async def _everything_is_tried(sockets, now):
+    """A page of each side that offers sound for every leg there is, and a monitor as it should be; gives answers."""
+    answers = []
+    for opened in (await sockets.patient(now), await sockets.staff(now)):
+        for leg, sound in (("monitor", False), ("voice", True), ("monitor", True)):
+            if not opened.accepted:
+                break
+            peer, socket = RTCPeerConnection(NO_SERVERS), opened
+            if sound:
+                peer.addTrack(Tone(0.3))
+            else:
+                peer.createDataChannel("monitor")
+            with contextlib.suppress(AssertionError, TimeoutError):  # closed, refused, or not answered
+                if (leg, sound) == ("monitor", False):
+                    await socket.hello()
+                await offer_to_worker(socket, peer, leg)
+                answers.append((leg, (await asyncio.wait_for(socket.until("description", leg=leg), 1))["sdp"]))
+            await peer.close()
+        await opened.close()
+    return answers
+
+
+async def test_in_a_whole_visit_the_worker_names_sound_at_the_consent_step_only(sockets, worker):
+    named = {}
+    for stage in ("identified", "tested", "waiting", "admitted"):
+        answers = await _everything_is_tried(sockets, await sockets.visit(stage))
+        named[stage] = sorted(
+            (leg, line.split()[0]) for leg, sdp in answers for line in sdp.splitlines() if line.startswith("m=")
+        )
+    silent = [("monitor", "m=application")] * 2
+    assert named == {
+        "identified": silent,
+        "tested": [*silent, ("voice", "m=audio")],
+        "waiting": silent,
+        "admitted": silent,
+    }
 
 
 async def test_sound_offered_to_the_monitor_closes_the_socket(sockets, worker, browser):

@@ -4,13 +4,16 @@ import asyncio
 from unittest.mock import Mock
 
 import pytest
+from aiortc import RTCPeerConnection
 from aiortc.rtcsctptransport import DataChunk
 from channels.db import database_sync_to_async
 
 from accounts.models import User
-from signaling.guard import PIECES, STREAMS, GuardedSctp
-from signaling.legs import MonitorLeg
+from consults.models import Consult
+from signaling.legs import NO_SERVERS, MonitorLeg
+from signaling.sctp import PIECES, STREAMS, GuardedSctp
 from signaling.sdp import BadDescription, candidate_allowed, check_description
+from signaling.worker import OFFERS_AT_ONCE
 from tests.signaling.sockets import description, offer
 from vault.models import AuditEntry
 
@@ -47,6 +50,44 @@ async def test_whoever_is_no_clinician_any_more_is_shut_out_of_the_room(sockets)
     socket = await (await sockets.staff(await sockets.visit("admitted"))).hello()
     await database_sync_to_async(User.objects.update)(role=User.Role.OPERATOR)
     assert await socket.closed_with() == 4401
+
+
+async def test_offers_are_counted_over_all_sockets_of_one_seat(sockets, worker):
+    now = await sockets.visit("waiting")
+    for _ in range(8):
+        socket = await (await sockets.patient(now)).hello()
+        for _ in range(4):
+            await socket.send(offer("monitor", 0))
+        await socket.send({"kind": "ping"})
+        await socket.until("pong")
+        await socket.close()
+    await asyncio.sleep(0.5)
+    entries = AuditEntry.objects.filter(action="worker.monitor").count
+    assert OFFERS_AT_ONCE <= await database_sync_to_async(entries)() <= OFFERS_AT_ONCE + 4
+
+
+async def test_a_leg_whose_browser_vanished_while_it_offered_is_closed(sockets, worker, monkeypatch):
+    """Its addresses are known in part and answer nothing; whether more come nobody will say."""
+    monkeypatch.setattr("signaling.legs.TO_OPEN", 1.5)
+    now = await sockets.visit("waiting")
+    socket = await (await sockets.patient(now)).hello()
+    peer = RTCPeerConnection(NO_SERVERS)
+    peer.createDataChannel("monitor")
+    await peer.setLocalDescription(await peer.createOffer())
+    sdp = peer.localDescription.sdp.replace("a=end-of-candidates\r\n", "")
+    await peer.close()
+    await socket.send(offer("monitor", 0, sdp))
+    await socket.until("description")
+    await asyncio.sleep(0.5)
+    assert len(worker.legs) == 1
+    for _ in range(100):
+        if not worker.legs:
+            break
+        await asyncio.sleep(0.05)
+    assert not worker.legs
+    await asyncio.sleep(0.4)
+    free = Consult.objects.filter(pk=now.consult.pk, worker="").exists
+    assert await database_sync_to_async(free)()
 
 
 def _piece(number: int, stream: int = 1) -> DataChunk:
