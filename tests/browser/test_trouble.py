@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import psutil
 import pytest
@@ -185,3 +186,58 @@ def test_a_worker_that_hangs_is_said_and_written_consent_still_works(running: Pr
             return
         time.sleep(0.5)
     raise AssertionError("the monitor did not come back")
+
+
+HELD_BY = """
+from consults.models import Consult
+answer = Consult.objects.get(pk="CONSULT").worker
+"""
+BUILT_SINCE = """
+from vault.models import AuditEntry
+entries = AuditEntry.objects.filter(consult="CONSULT", action="worker.monitor").exclude(person="KILLED")
+answer = sorted([e.detail["of"], e.at.timestamp()] for e in entries)
+"""
+
+
+@pytest.mark.parametrize("running", ["engines"], indirect=True)
+def test_both_browsers_build_their_leg_anew_when_a_worker_is_killed(running: Product, browser: Browser) -> None:
+    family = psutil.Process(running.process.pid).children(recursive=True)
+    first = next(p for p in family if "consult_worker" in p.cmdline())
+    second = subprocess.Popen(
+        [sys.executable, "manage.py", "consult_worker"], cwd=products.ROOT, env=running.environment
+    )
+    first.suspend()  # so that the visit falls to the second
+    try:
+        visit, page = in_a_call(running, browser)
+        holder = held(running, visit, lambda name: f":{second.pid}:" in name)
+        for panel in (visit.room, page):
+            panel.locator("[data-monitor=connected]").first.wait_for(state="attached", timeout=15_000)
+        first.resume()
+        time.sleep(2)
+        second.kill()
+        killed = time.time()
+        query = BUILT_SINCE.replace("CONSULT", visit.consult).replace("KILLED", holder)
+        for _ in range(15):
+            built = running.ask(query)
+            if len(built) > 1:
+                break
+            time.sleep(0.5)
+        assert [role for role, _ in built] == ["clinician", "patient"]
+        assert all(0 < at - killed < 10 for _, at in built)
+        assert held(running, visit, lambda name: f":{first.pid}:" in name)
+        for panel in (visit.room, page):
+            panel.locator("[data-monitor=connected]").first.wait_for(state="attached", timeout=10_000)
+        course.sees_and_hears(page)
+    finally:
+        first.resume()
+        second.kill()
+        second.wait()
+
+
+def held(running: Product, visit: course.Visit, by: Callable[[str], bool]) -> str:
+    for _ in range(10):
+        name = str(running.ask(HELD_BY.replace("CONSULT", visit.consult)))
+        if by(name):
+            return name
+        time.sleep(0.5)
+    raise AssertionError(f"held by {name!r}")
