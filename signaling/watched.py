@@ -48,7 +48,10 @@ class Watched(AsyncWebsocketConsumer):
 
     async def _hear(self, hints: "asyncio.Queue[dict[str, Any]]") -> None:
         while True:
-            hints.put_nowait(await self.channel_layer.receive(self.channel_name))
+            try:
+                hints.put_nowait(await self.channel_layer.receive(self.channel_name))
+            except Exception as error:  # not sealed by this product; the next hint may be
+                logger.error("a hint could not be read: %s", type(error).__name__)
 
     async def _follow(self, hints: "asyncio.Queue[dict[str, Any]]") -> None:
         handlers = {"consult.changed": "consult_changed", "worker.frame": "worker_frame"}

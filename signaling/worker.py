@@ -95,11 +95,15 @@ class Worker:
 
     async def _receive(self, channel: str) -> None:
         while True:
-            message = await self.layer.receive(channel)
-            if message["type"] == "worker.load":
-                self.sharing.heard(message["name"], message["consults"], time.monotonic())
-            else:
-                self._start(self._handle(message))
+            try:
+                message = await self.layer.receive(channel)
+                if message["type"] == "worker.load":
+                    self.sharing.heard(message["name"], message["consults"], time.monotonic())
+                else:
+                    self._start(self._handle(message))
+            except Exception as error:
+                # Not sealed by this product, or of another version: whoever writes into Redis may not stop the worker.
+                logger.error("a message for the workers could not be read: %s", type(error).__name__)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -109,13 +113,11 @@ class Worker:
     # -- from the browsers -----------------------------------------------------------------------------
 
     async def _handle(self, message: dict[str, Any]) -> None:
-        caller = Caller(message["consult"], message["participant"], message["tab"])
-        frame = message["frame"]
-        # One at a time and in order per participant: a candidate must not overtake its offer.
-        lock = self._locks.setdefault(caller.participant, asyncio.Lock())
         try:
-            async with lock:
-                await self._carry_out(caller, frame)
+            caller = Caller(message["consult"], message["participant"], message["tab"])
+            # One at a time and in order per participant: a candidate must not overtake its offer.
+            async with self._locks.setdefault(caller.participant, asyncio.Lock()):
+                await self._carry_out(caller, message["frame"])
         except Exception as error:
             # One browser's odd offer must not end another's leg. No message: it may hold an address.
             logger.error("a frame for the worker failed: %s", type(error).__name__)

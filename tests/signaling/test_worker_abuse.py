@@ -7,13 +7,20 @@ import pytest
 from aiortc import RTCPeerConnection
 from aiortc.rtcsctptransport import DataChunk
 from channels.db import database_sync_to_async
+from channels.layers import get_channel_layer
+from django.conf import settings
+from redis import asyncio as redis
 
 from accounts.models import User
+from consults.hints import consult_group
 from consults.models import Consult
+from consults.quality_models import QualitySample
+from signaling.consumers import WORKERS
 from signaling.legs import NO_SERVERS, MonitorLeg
 from signaling.sctp import PIECES, STREAMS, GuardedSctp
 from signaling.sdp import BadDescription, candidate_allowed, check_description
 from signaling.worker import OFFERS_AT_ONCE
+from tests.signaling.browser_end import QUALITY, monitored
 from tests.signaling.sockets import description, offer
 from vault.models import AuditEntry
 
@@ -64,6 +71,46 @@ async def test_offers_are_counted_over_all_sockets_of_one_seat(sockets, worker):
     await asyncio.sleep(0.5)
     entries = AuditEntry.objects.filter(action="worker.monitor").count
     assert OFFERS_AT_ONCE <= await database_sync_to_async(entries)() <= OFFERS_AT_ONCE + 4
+
+
+async def test_an_offer_of_somebody_else_played_again_gives_nothing_and_takes_nothing(sockets, worker, monkeypatch):
+    """Whoever got hold of another patient's offer has no key to its certificate, and does not disturb her leg."""
+    monkeypatch.setattr("signaling.legs.TO_OPEN", 2.0)
+    hers, theirs = await sockets.visit("admitted"), await sockets.visit("admitted", of="colleague")
+    peer = RTCPeerConnection(NO_SERVERS)
+    channel, _ = await monitored(await (await sockets.patient(hers)).hello(), peer)
+    thief = await (await sockets.patient(theirs)).hello()
+    for _ in range(2):
+        await thief.send(offer("monitor", 0, peer.localDescription.sdp))
+        await thief.until("description")
+    await asyncio.sleep(3)
+    (leg,) = worker.legs
+    assert leg == (str(hers.seat.pk), "monitor")
+    channel.send(QUALITY)
+    for _ in range(100):
+        if await database_sync_to_async(QualitySample.objects.count)():
+            break
+        await asyncio.sleep(0.05)
+    assert await database_sync_to_async(lambda: QualitySample.objects.get().consult_id)() == hers.consult.pk
+    await peer.close()
+
+
+@pytest.mark.skipif(not settings.REDIS_URL, reason="needs Redis: runs in the suite on engines")
+async def test_what_somebody_writes_into_redis_stops_no_worker_and_no_socket(sockets, worker):
+    layer, now = get_channel_layer(), await sockets.visit("admitted")
+    socket = await (await sockets.patient(now)).hello()
+    async with redis.Redis.from_url(settings.REDIS_URL) as intruder:
+        for group in (WORKERS, consult_group(now.consult.pk)):
+            for rubbish in (b"", b"\x00" * 200, b"\x81\xa4type\xa4junk"):
+                assert await intruder.publish(layer._get_group_channel_name(group), rubbish)
+    for unknown in ({}, {"type": "junk"}):
+        await layer.group_send(WORKERS, unknown)
+        await layer.group_send(consult_group(now.consult.pk), unknown)
+    await asyncio.sleep(0.3)
+    peer = RTCPeerConnection(NO_SERVERS)
+    await monitored(socket, peer)
+    assert len(worker.legs) == 1
+    await peer.close()
 
 
 async def test_a_leg_whose_browser_vanished_while_it_offered_is_closed(sockets, worker, monkeypatch):
