@@ -1,12 +1,14 @@
 """Which worker monitors which consult: leased in the database, taken over when a worker stops renewing."""
 
+import logging
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from channels.db import database_sync_to_async
-from django.db import IntegrityError, transaction
+from django.db import DataError, IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -17,6 +19,8 @@ from signaling.legs import Ended
 from signaling.presence import tab_of
 from signaling.protocol import Quality
 from vault import audit, rows
+
+logger = logging.getLogger(__name__)
 
 #: renewed every second; a worker that was killed is noticed when this is over
 LEASE = timedelta(seconds=5)
@@ -157,13 +161,28 @@ _COLUMNS = ("consult_id", "participant_id", "at", "mos", *_FIGURES)
 
 
 def store(samples: list[Sample]) -> None:
-    """Keep what was measured, in one statement. What belongs to a consult that was erased meanwhile is left out."""
+    """Keep what was measured, in one statement. What belongs to a consult that was erased meanwhile is left out, and so
+    is what the database refuses: one page's odd figure may not keep back what all others measured.
+    """
     try:
         _add(samples)
+    except DataError:
+        if len(samples) == 1:
+            logger.error("a sample that the database refuses was left out")
+            return
+        middle = len(samples) // 2
+        store(samples[:middle])
+        store(samples[middle:])
     except IntegrityError:
         seats = Participant.objects.filter(pk__in={who for _, who, *_ in samples})
         there = set(seats.values_list("consult_id", "pk"))
         _add([sample for sample in samples if sample[:2] in there])
+
+
+def _kept(figures: Quality) -> list[Any]:
+    """Its columns' values. Rounded: Postgres refuses to keep 1e-300 in four bytes."""
+    values = (getattr(figures, name) for name in _FIGURES)
+    return [round(value, 6) if isinstance(value, float) else value for value in values]
 
 
 @transaction.atomic
@@ -172,7 +191,7 @@ def _add(samples: list[Sample]) -> None:
         QualitySample,
         _COLUMNS,
         [
-            (rows.stored(consult), rows.stored(who), rows.moment(at), mos, *(getattr(figures, f) for f in _FIGURES))
+            (rows.stored(consult), rows.stored(who), rows.moment(at), mos, *_kept(figures))
             for consult, who, at, figures, mos in samples
         ],
     )

@@ -249,15 +249,17 @@ class Worker:
     async def _keep(self) -> None:
         while True:
             await asyncio.sleep(STORE_EVERY)
+            failed: Exception | None = None
             for part in (
                 *(self._close_late, self._say_load, self._store, self._end_what_is_over, self._take_over),
                 *(self._write_endings, self._look),
             ):
                 try:
                     await part()
-                except Exception:  # the database or Redis is away; what there is waits, the next second tries again
-                    logger.exception("the worker could not do all that it does every second")
-                    break
+                except Exception as error:  # what there is waits, the next second tries again; the rest goes on
+                    failed = failed or error
+            if failed:
+                logger.error("the worker could not do all that it does every second", exc_info=failed)
             else:
                 self.health.looked = time.monotonic()
             self._show()

@@ -1,6 +1,7 @@
 """What one browser can make the worker do: little, and nothing for others to feel."""
 
 import asyncio
+import json
 from unittest.mock import Mock
 
 import pytest
@@ -9,17 +10,22 @@ from aiortc.rtcsctptransport import DataChunk
 from channels.db import database_sync_to_async
 from channels.layers import get_channel_layer
 from django.conf import settings
+from django.db import DataError
+from django.utils import timezone
+from msgspec import structs
 from redis import asyncio as redis
 
 from accounts.models import User
 from consults.hints import consult_group
 from consults.models import Consult
 from consults.quality_models import QualitySample
+from signaling import leases, protocol
 from signaling.consumers import WORKERS
 from signaling.legs import NO_SERVERS, MonitorLeg
 from signaling.sctp import PIECES, STREAMS, GuardedSctp
 from signaling.sdp import BadDescription, candidate_allowed, check_description
 from signaling.worker import OFFERS_AT_ONCE
+from tests.cast import bring_to
 from tests.signaling.browser_end import QUALITY, monitored
 from tests.signaling.sockets import description, offer
 from vault.models import AuditEntry
@@ -175,3 +181,51 @@ async def test_an_offer_beyond_the_limit_leaves_no_entry(sockets, worker):
     await asyncio.sleep(0.5)
     entries = AuditEntry.objects.filter(action="worker.monitor").count
     assert await database_sync_to_async(entries)() <= 8
+
+
+# -- figures that the database cannot keep -------------------------------------------------------------------
+
+
+async def _stored(count):
+    async with asyncio.timeout(5):
+        while await database_sync_to_async(QualitySample.objects.count)() != count:
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("value", [5e-324, 1e-300, 1e-46, 1e-40])
+async def test_a_figure_too_small_for_four_bytes_keeps_no_others_back(sockets, worker, value):
+    socket, peer = await (await sockets.patient(await sockets.visit("admitted"))).hello(), RTCPeerConnection(NO_SERVERS)
+    channel, _ = await monitored(socket, peer)
+    for text in (json.dumps(json.loads(QUALITY) | {"level_in": value}), QUALITY):
+        channel.send(text)
+    await _stored(2)
+    await peer.close()
+
+
+@pytest.mark.skipif(not settings.REDIS_URL, reason="only Postgres refuses: runs in the suite on engines")
+def test_a_sample_that_the_database_refuses_keeps_no_others_back(cast):
+    now = bring_to("admitted", cast.clinician, cast.patient)
+    good = protocol.parse_monitor(QUALITY)
+    wide = structs.replace(good, width=70_000)
+    samples = [(now.consult.pk, now.seat.pk, timezone.now(), figures, None) for figures in (good, good, wide, good)]
+    leases.store(samples)
+    assert QualitySample.objects.count() == 3
+
+
+async def test_where_samples_cannot_be_stored_leases_are_renewed_all_the_same(sockets, worker, monkeypatch):
+    now, peer = await sockets.visit("admitted"), RTCPeerConnection(NO_SERVERS)
+    channel, _ = await monitored(await (await sockets.patient(now)).hello(), peer)
+
+    async def refused(_samples):
+        raise DataError
+
+    until = database_sync_to_async(lambda: Consult.objects.get(pk=now.consult.pk).worker_until)
+    with monkeypatch.context() as broken:
+        broken.setattr(leases, "store_async", refused)
+        channel.send(QUALITY)
+        await asyncio.sleep(0.5)
+        before = await until()
+        await asyncio.sleep(0.5)
+        assert await until() > before
+    await _stored(1)
+    await peer.close()
