@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -41,6 +40,8 @@ from vault.witness import NotCosigned, add_checkpoint, latest_checkpoint
 logger = logging.getLogger("telehealth.audit")
 TIMEOUT_SECONDS = 10.0
 FIRST_SECONDS = 1.0
+#: checkpoints of a bucket that are compared: the newest so many, and as many of all before
+OF_BUCKET = 100
 
 
 class NotPublished(Exception):
@@ -99,22 +100,62 @@ def _to_address(address: str) -> Callable[[int, bytes], None]:
 
 
 def _to_bucket(address: str) -> Callable[[int, bytes], None]:
-    """s3://bucket/prefix: `checkpoint` is the newest, `checkpoints/SIZE` stays; give the bucket an object lock."""
-    client, bucket, prefix = _bucket(address)
+    """s3://bucket/prefix: `checkpoint` is the newest, `checkpoints/SIZE` stays; give the bucket an object lock.
+
+    Nothing that is there is written over, so that a log that was put back or forked leaves what tells of it.
+    """
 
     def put(size: int, note: bytes) -> None:
-        for name in (f"checkpoints/{size:020d}", "checkpoint"):
-            client.put_object(Bucket=bucket, Key=f"{prefix}{name}", Body=note, ContentType="text/plain")
+        bucket = Bucket(address)
+        longer = next(bucket.sizes(after=size), None)
+        if longer is not None:
+            raise NotPublished(f"It has seen {longer:,} entries and this log has {size:,}: it was put back or cut.")
+        if (there := bucket.get(name_of(size))) is None:
+            bucket.put(name_of(size), note)
+        elif parse_note(there).text != parse_note(note).text:
+            raise NotPublished(f"It has another log of {size:,} entries.")
+        bucket.put("checkpoint", note)
 
     return put
 
 
-def _bucket(address: str) -> tuple[Any, str, str]:
-    """A client, the bucket's name, and what keys begin with."""
-    parts = urlsplit(address)
-    client = import_module("boto3").client("s3", endpoint_url=settings.AUDIT_S3_ENDPOINT or None)
-    prefix = parts.path.strip("/")
-    return client, parts.netloc, f"{prefix}/" if prefix else ""
+def name_of(size: int) -> str:
+    return f"checkpoints/{size:020d}"
+
+
+class Bucket:
+    """What a bucket has under the address's prefix."""
+
+    def __init__(self, address: str) -> None:
+        parts = urlsplit(address)
+        once = import_module("botocore.config").Config(
+            connect_timeout=TIMEOUT_SECONDS, read_timeout=TIMEOUT_SECONDS, retries={"total_max_attempts": 1}
+        )
+        endpoint = settings.AUDIT_S3_ENDPOINT or None
+        self._client = import_module("boto3").client("s3", endpoint_url=endpoint, config=once)
+        prefix = parts.path.strip("/")
+        self._bucket, self._prefix = parts.netloc, f"{prefix}/" if prefix else ""
+
+    def put(self, name: str, note: bytes) -> None:
+        self._client.put_object(Bucket=self._bucket, Key=self._prefix + name, Body=note, ContentType="text/plain")
+
+    def get(self, name: str) -> bytes | None:
+        try:
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + name)
+        except self._client.exceptions.NoSuchKey:
+            return None
+        return bytes(answer["Body"].read(NOTE_MOST_BYTES))
+
+    def sizes(self, *, after: int = -1) -> Iterator[int]:
+        """Of the checkpoints that it has, ascending; nothing that others put there."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=f"{self._prefix}checkpoints/", StartAfter=self._prefix + name_of(max(after, 0))
+        )
+        for page in pages:
+            for found in page.get("Contents", []):
+                name = found["Key"].rpartition("/")[2]
+                if len(name) == 20 and name.isascii() and name.isdecimal() and int(name) > after:
+                    yield int(name)
 
 
 # -- witnesses -----------------------------------------------------------------------------------------------
@@ -250,16 +291,14 @@ def seen_by_witnesses(key: Key) -> Iterator[Seen]:
 
 
 def asked_outside(key: Key) -> tuple[list[Seen], list[str]]:
-    """The newest checkpoints that witnesses and buckets have, and a sentence about each that could not be compared.
+    """The checkpoints that witnesses and buckets have, and a sentence about each that could not be compared.
 
     What a database keeps goes back with it when it is put back to an older state; this does not.
     """
-    found, silent = list[Seen](), list[str]()
+    found, silent = list[Seen](), _files_gone()
     for address, ask in _memories(key).items():
         try:
-            note = ask()
-            if note is not None:
-                found.append(note)
+            found += ask()
         except Exception as error:  # whatever it does, the others are asked, and it is said
             said = str(error) if isinstance(error, NotCosigned | BadNote) else type(error).__name__
             silent.append(f"{address} was not compared: {said}")
@@ -267,30 +306,38 @@ def asked_outside(key: Key) -> tuple[list[Seen], list[str]]:
     return found, silent
 
 
-def _memories(key: Key) -> dict[str, Callable[[], Seen | None]]:
-    asks: dict[str, Callable[[], Seen | None]] = {
+def _files_gone() -> list[str]:
+    """A file beside the data is the first that somebody removes who rewrites the log."""
+    files = [Path(urlsplit(address).path) for address in settings.AUDIT_PUBLISH if address.startswith("file:")]
+    return [f"{file} was not compared: it is not there." for file in files if not file.exists()]
+
+
+def _memories(key: Key) -> dict[str, Callable[[], list[Seen]]]:
+    asks: dict[str, Callable[[], list[Seen]]] = {
         address: partial(_ask_witness, address, witness, key) for address, witness in witnesses().items()
     }
     asks |= {one: partial(_ask_bucket, one, key) for one in settings.AUDIT_PUBLISH if one.startswith("s3:")}
     return asks
 
 
-def _ask_witness(address: str, witness: Key, key: Key) -> Seen | None:
+def _ask_witness(address: str, witness: Key, key: Key) -> list[Seen]:
     data = latest_checkpoint(address, key.name, timeout=TIMEOUT_SECONDS)
     if data is None:
-        return None
+        return []
     note = parse_note(data)
     verify(note, [witness])
-    return _seen(note, key, witness.name)
+    return [_seen(note, key, witness.name)]
 
 
-def _ask_bucket(address: str, key: Key) -> Seen | None:
-    client, bucket, prefix = _bucket(address)
-    try:
-        answer = client.get_object(Bucket=bucket, Key=f"{prefix}checkpoint")
-    except client.exceptions.NoSuchKey:
-        return None
-    return _seen(parse_note(answer["Body"].read(NOTE_MOST_BYTES)), key, address)
+def _ask_bucket(address: str, key: Key) -> list[Seen]:
+    """The newest of its checkpoints, and of the older ones some from all its time: one that was put back over is
+    among those that stay, and a log that was rewritten differs from each that was seen between then and now."""
+    bucket = Bucket(address)
+    sizes = list(bucket.sizes())
+    step = max(1, len(sizes) // OF_BUCKET)
+    chosen = sorted({*sizes[-OF_BUCKET:], *sizes[::step]})
+    notes = [bucket.get(name_of(size)) for size in chosen]
+    return [_seen(parse_note(note), key, address) for note in notes if note is not None]
 
 
 def _seen(note: Note, key: Key, where: str) -> Seen:

@@ -4,6 +4,7 @@ Nothing here is taken from the database but what is compared with something: ent
 root, roots with signatures, and the tree's size and root with what was published or witnessed outside.
 """
 
+import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from django.db import connection
-from django.db.models import F, Max
+from django.db.models import F, Max, Q
 from django.utils import timezone
 
 from vault.audit_archive import NotArchived, open_archive
@@ -40,6 +41,11 @@ LATEST = timedelta(minutes=5)
 BEFORE = timedelta(hours=1)
 #: and after, since two machines' clocks differ
 AFTER = timedelta(minutes=1)
+#: what comes of rows that hold anything: SQLite's columns take it
+UNREADABLE = (TypeError, ValueError, AttributeError, struct.error)
+_UNREADABLE = "The tree's tables hold what no program of ours writes"
+#: ids that are awaited, of which that is asked
+MOST_AWAITED = 1000
 #: faults that are told; after so many the rest is counted only
 TOLD = 100
 
@@ -104,6 +110,21 @@ def verify(
     Stretches of the log are looked at apart, each from a signed root on; with `processes` several at once.
     """
     report = Report()
+    try:
+        _look(report, key, seen, progress, processes, archive)
+    except UNREADABLE:
+        report.fault(f"{_UNREADABLE}.")
+    return report
+
+
+def _look(
+    report: Report,
+    key: Key,
+    seen: Iterable[Seen],
+    progress: Callable[[int], None],
+    processes: int,
+    archive: Path | None,
+) -> None:
     outside = sorted([*seen, *_archives(report, key, archive, progress)], key=lambda one: one.size)
     _two_heads(report, outside)
     gone = max((row.size for row in _dropped()), default=0)
@@ -115,7 +136,6 @@ def verify(
     for part in parts:
         report.add(part)
     _end(report, outside)
-    return report
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,10 +180,14 @@ def look_at(
     except Broken as error:
         report.fault(f"The tree does not hold together: {error}.", index=stretch.first)
         return report
-    for window in _windows(stretch):
-        walk.window(window)
-        progress(sum(len(b.hashes) // HASH for b in window))
-    walk.end()
+    try:
+        for window in _windows(stretch):
+            walk.window(window)
+            progress(sum(len(b.hashes) // HASH for b in window))
+        walk.end()
+    except UNREADABLE:
+        index = walk.frontier.size
+        report.fault(f"{_UNREADABLE}, from here on at the latest.", index=index)
     return report
 
 
@@ -229,7 +253,11 @@ def _end(report: Report, outside: Sequence[Seen]) -> None:
                 index=report.size,
             )
             break
-    late = AuditEntry.objects.filter(id__gt=last.seen_to if last else 0, at__lt=timezone.now() - LATEST).order_by("id")
+    # What is awaited is written down without a signature: an entry that it would excuse is not awaited for ever.
+    waits = Q(id__gt=last.seen_to if last else 0) | Q(
+        id__in=unpacked(bytes(last.awaited))[:MOST_AWAITED] if last else []
+    )
+    late = AuditEntry.objects.filter(waits, at__lt=timezone.now() - LATEST).order_by("id")
     for entry in late.values_list("id", flat=True)[:TOLD]:
         report.fault("An entry waits to be sealed for more than five minutes. Is the sealer running?", entry=entry)
 
@@ -240,6 +268,12 @@ def _two_heads(report: Report, outside: Sequence[Seen]) -> None:
             report.fault(
                 f"Two heads of one size: {one.where} and {other.where} have different logs of {one.size:,} entries."
             )
+
+
+def _entry_at(index: int) -> int | None:
+    batch = AuditBatch.objects.filter(first__lte=index, size__gt=index).defer("hashes").first()
+    ids = unpacked(bytes(batch.ids)) if batch else []
+    return ids[index - batch.first] if batch and index - batch.first < len(ids) else None
 
 
 def _windows(stretch: Stretch) -> Iterator[list[AuditBatch]]:
@@ -273,7 +307,8 @@ class _Walk:
         #: entry -> its hash and moment, read and in no batch so far: it committed late, or nobody sealed it
         self.loose: dict[int, tuple[bytes, bytes]] = {}
         self.awaited: set[int] = set()
-        self.agreed = stretch.first
+        #: sizes at which the log is what somebody outside has seen, and where the stretch begins
+        self.agreed = [stretch.first]
         #: from when on entries of the next batch may be: since when nobody had sealed
         self.since = moment_bytes(EPOCH)
         #: first of a batch -> the same
@@ -402,10 +437,12 @@ class _Walk:
     def _compare(self, one: Seen) -> None:
         self.report.checkpoints += 1
         if one.size and self.frontier.root() != one.root:
-            what = f"The log is another than the one of {one.size:,} entries that {one.where} has."
-            self.report.fault(what, index=self.agreed)
+            # Of two heads of one size the log may be the one.
+            since = next(size for size in reversed(self.agreed) if size < one.size)
+            what = f"From here on the log is another than the one of {one.size:,} entries that {one.where} has."
+            self.report.fault(what, entry=_entry_at(since), index=since)
         else:
-            self.agreed = one.size
+            self.agreed.append(one.size)
 
     def _head_holds(self, batch: AuditBatch) -> bool:
         root = bytes(batch.root)

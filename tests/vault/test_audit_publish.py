@@ -4,6 +4,7 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import StringIO
+from urllib.parse import parse_qs
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -49,9 +50,9 @@ class Receiver(BaseHTTPRequestHandler):
         if self.server.raw:
             self.wfile.write(self.server.raw.pop(0))
             return
-        self._answer(b"")
         if self.command == "PUT":
             self.server.kept[self.path.partition("?")[0]] = body
+        self._answer(b"")
 
     do_PUT = do_POST
 
@@ -60,10 +61,16 @@ class Receiver(BaseHTTPRequestHandler):
         if self.server.raw:
             self.wfile.write(self.server.raw.pop(0))
             return
-        self._answer(self.server.kept.get(self.path.partition("?")[0], b""))
+        path, _, query = self.path.partition("?")
+        if "list-type=2" in query:
+            self._answer(_listed(self.server.kept, path, parse_qs(query)))
+        elif self.server.is_bucket and path not in self.server.kept:
+            self._answer(b"<Error><Code>NoSuchKey</Code></Error>", 404)
+        else:
+            self._answer(self.server.kept.get(path, b""))
 
-    def _answer(self, body):
-        self.send_response(self.server.status)
+    def _answer(self, body, status=None):
+        self.send_response(status or self.server.status)
         for name, value in {**self.server.headers, "Content-Length": str(len(body))}.items():
             self.send_header(name, value)
         self.end_headers()
@@ -73,10 +80,22 @@ class Receiver(BaseHTTPRequestHandler):
         pass
 
 
+def _listed(kept, bucket, query):
+    """As S3 lists: in order, after a key, two at a time, so that asking on is tested too."""
+    (prefix,), (after,) = query["prefix"], query.get("continuation-token") or query["start-after"]
+    keys = sorted(path.removeprefix(f"{bucket}/") for path in kept)
+    keys = [one for one in keys if one.startswith(prefix) and one > after]
+    found = "".join(f"<Contents><Key>{one}</Key></Contents>" for one in keys[:2])
+    if len(keys) > 2:
+        found += f"<IsTruncated>true</IsTruncated><NextContinuationToken>{keys[1]}</NextContinuationToken>"
+    return f"<ListBucketResult>{found}</ListBucketResult>".encode()
+
+
 @pytest.fixture
 def receiver():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
     server.got, server.status, server.headers, server.raw, server.kept = [], 200, {}, [], {}
+    server.is_bucket = False
     serving = threading.Thread(target=server.serve_forever)
     serving.start()
     yield server
@@ -123,6 +142,7 @@ def bucket(settings, receiver, monkeypatch):
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     settings.AUDIT_S3_ENDPOINT = f"http://127.0.0.1:{receiver.server_address[1]}"
     settings.AUDIT_PUBLISH = ["s3://evidence/clinic"]
+    receiver.is_bucket = True
     return receiver
 
 
@@ -131,10 +151,65 @@ def test_a_bucket_gets_it_under_its_size_and_as_the_newest(log, key, bucket):  #
     publisher = audit_publish.Publisher()
     publisher.publish()
     assert not publisher.trouble
-    assert [path.partition("?")[0] for path, _, _ in receiver.got] == [
-        f"/evidence/clinic/checkpoints/{12:020d}",
-        "/evidence/clinic/checkpoint",
-    ]
+    assert list(receiver.kept) == [f"/evidence/clinic/checkpoints/{12:020d}", "/evidence/clinic/checkpoint"]
+    for note in receiver.kept.values():
+        verify(parse_note(note), [key.key])
+
+
+def _grown(by):
+    for n in range(by):
+        record("signin", BY, n=n)
+        audit_sealing.catch_up()
+        publisher = audit_publish.Publisher()
+        publisher.publish()
+        assert not publisher.trouble
+
+
+def test_all_of_a_bucket_is_compared_however_many_pages_it_takes(log, key, bucket):  # noqa: F811
+    audit_publish.Publisher().publish()
+    _grown(4)
+    bucket.kept["/evidence/clinic/checkpoints/README"] = b"of somebody else"
+    seen, silent = audit_publish.asked_outside(key.key)
+    assert [one.size for one in seen] == [12, 13, 14, 15, 16]
+    assert not silent
+    assert verified(key, seen).ok
+
+
+def test_of_a_bucket_with_very_many_the_newest_and_some_of_all_before_are_compared(log, key, bucket, monkeypatch):  # noqa: F811
+    audit_publish.Publisher().publish()
+    _grown(7)
+    monkeypatch.setattr(audit_publish, "OF_BUCKET", 2)
+    assert [one.size for one in audit_publish.asked_outside(key.key)[0]] == [12, 16, 18, 19]
+
+
+def test_a_log_that_was_put_back_does_not_write_over_what_a_bucket_has(log, key, bucket, capsys):  # noqa: F811
+    audit_publish.Publisher().publish()
+    before = dict(bucket.kept)
+    with as_thief() as cursor:
+        _put_back(cursor, log)
+    publisher = audit_publish.Publisher()  # the server was started anew
+    publisher.publish()
+    assert "put back or cut" in publisher.trouble["s3://evidence/clinic"]
+    assert bucket.kept == before
+    _command_finds(capsys, "s3://evidence/clinic")
+
+
+def test_a_forked_log_does_not_write_over_what_a_bucket_has_and_is_found_after_it_grew_on(log, key, bucket, capsys):  # noqa: F811
+    audit_publish.Publisher().publish()
+    before = dict(bucket.kept)
+    with as_thief() as cursor:
+        edit(cursor, log)
+        for table in ("vault_auditbatch", "vault_auditnode"):
+            cursor.execute(f"DELETE FROM {table}")
+    audit_sealing.catch_up()
+    publisher = audit_publish.Publisher()
+    publisher.publish()
+    assert "another log of 12 entries" in publisher.trouble["s3://evidence/clinic"]
+    assert bucket.kept == before
+    _grown(2)
+    with pytest.raises(SystemExit):
+        call_command("audit_verify")
+    assert "is another than the one of 12 entries that s3://evidence/clinic has" in capsys.readouterr().out
 
 
 def test_a_place_that_fails_holds_up_nobody_and_is_told_again(log, key, settings, receiver, published):  # noqa: F811
@@ -281,6 +356,13 @@ def test_a_witness_cannot_pass_off_what_it_did_not_sign_itself(log, key, setting
     seen, silent = audit_publish.asked_outside(key.key)
     assert not seen
     assert len(silent) == 1
+
+
+def test_a_file_beside_the_data_that_was_removed_is_said(log, key, published, capsys):  # noqa: F811
+    audit_publish.Publisher().publish()
+    published.unlink()
+    call_command("audit_verify")
+    assert f"NOTE {published} was not compared: it is not there." in capsys.readouterr().out
 
 
 def test_a_dropped_table_is_said_in_words(log, key, published):  # noqa: F811

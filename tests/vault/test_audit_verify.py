@@ -16,7 +16,7 @@ from vault.audit import record
 from vault.audit_leaves import leaves_of
 from vault.audit_seal import Sealer
 from vault.audit_tree import Broken, find, head, prove_entry, prove_growth
-from vault.core.entries import unpacked
+from vault.core.entries import packed, unpacked
 from vault.core.notes import Signer
 from vault.core.tlog import leaf_hash, verify_consistency, verify_inclusion
 from vault.models import AuditBatch, AuditEntry, AuditNode
@@ -105,7 +105,7 @@ def swap(cursor, log):
 
 
 def truncate(cursor, log):
-    cursor.execute("DELETE FROM vault_auditentry")
+    cursor.execute("TRUNCATE vault_auditentry" if connection.vendor == "postgresql" else "DELETE FROM vault_auditentry")
 
 
 @pytest.mark.parametrize(
@@ -148,6 +148,29 @@ def test_an_entry_of_another_shape_is_named_and_read_on(log, key, column, value)
     record("signin", BY)
     audit_sealing.catch_up()  # and the log goes on
     assert head().size == 13
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["at = 'garbage'", "ids = 'x'", "ids = x'00'", "hashes = 'x'", "awaited = 'x'", "signature = 5", "size = 'x'"],
+)
+def test_a_batch_of_another_shape_is_a_fault_and_no_crash(log, key, change):
+    if connection.vendor != "sqlite":
+        pytest.skip("columns of Postgres have types")
+    with as_thief() as cursor:
+        cursor.execute(f"UPDATE vault_auditbatch SET {change} WHERE first = 9")
+    assert verified(key).faults
+
+
+def test_an_entry_put_in_under_an_id_that_is_said_to_be_awaited_is_named(log, key, clock):
+    """The list of what is awaited is signed by nobody."""
+    with as_thief() as cursor:
+        _copy(cursor, log[4])
+        cursor.execute("UPDATE vault_auditentry SET id = 0, purpose = 'x' WHERE id > %s", [log[11]])
+        AuditBatch.objects.filter(first=9).update(awaited=packed([0]))
+    clock.move(600)
+    (fault,) = verified(key).faults
+    assert (fault.entry, "more than five minutes" in fault.what) == (0, True)
 
 
 @pytest.mark.parametrize("time", ["infinity", "-infinity", "294270-01-01"])
@@ -279,11 +302,73 @@ def test_a_log_dropped_and_begun_anew_is_another(log, key):
     assert "another" in verified(key, seen).faults[0].what
 
 
-def test_two_heads_of_one_size_are_told(log, key):
-    last = head()
-    roots = {"the file": bytes(last.root), "a witness": b"x" * 32}
-    seen = [audit_verify.Seen(last.size, root, where) for where, root in roots.items()]
-    assert "Two heads of one size" in verified(key, seen).faults[0].what
+@pytest.mark.django_db(transaction=True)
+def test_a_table_that_was_dropped_and_made_anew_with_the_same_entries_but_one_is_named(key):
+    """Entries, hashes and signatures were copied out and back; only what it wanted gone is not there."""
+    made = [record("patient.view", BY, n=n).pk for n in range(3)]
+    audit_sealing.catch_up()
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE aside AS SELECT * FROM vault_auditentry")
+        if connection.vendor == "postgresql":
+            cursor.execute("ALTER TABLE vault_auditentry RENAME TO dropped")
+            cursor.execute("CREATE TABLE vault_auditentry (LIKE dropped INCLUDING DEFAULTS)")
+        else:
+            cursor.execute("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = 'vault_auditentry'")
+            ((sql,),) = cursor.fetchall()
+            cursor.execute("ALTER TABLE vault_auditentry RENAME TO dropped")
+            cursor.execute(sql)
+        cursor.execute("INSERT INTO vault_auditentry SELECT * FROM aside WHERE id <> %s", [made[1]])
+        try:
+            (fault,) = verified(key).faults
+        finally:
+            cursor.execute("DROP TABLE vault_auditentry")
+            cursor.execute("ALTER TABLE dropped RENAME TO vault_auditentry")
+            cursor.execute("DROP TABLE aside")
+    assert (fault.entry, fault.what) == (made[1], "An entry is gone.")
+
+
+def test_of_two_heads_of_one_size_the_other_is_named_and_from_where_it_may_differ(log, key):
+    batches = list(AuditBatch.objects.order_by("first"))
+    seen = [audit_verify.Seen(9, bytes(batches[2].root), "the file")]
+    for where, root in (("the file", bytes(head().root)), ("a witness", b"x" * 32)):
+        seen.append(audit_verify.Seen(12, root, where))
+    first, second = verified(key, seen).faults
+    assert "Two heads of one size: the file and a witness" in first.what
+    assert "12 entries that a witness has" in second.what
+    assert (second.entry, second.index) == (log[9], 9)
+
+
+def _backdate():
+    """A new entry that says it is years old, and with it the batch that it came in with and the one before."""
+    forged, old = record("consent.give", BY).pk, timezone.now() - timedelta(days=700)
+    with as_thief():
+        AuditEntry.objects.filter(pk=forged).update(at=old)
+        audit_sealing.catch_up()
+        AuditBatch.objects.filter(first__gte=9).update(at=old)
+    return forged
+
+
+def test_an_entry_made_older_with_the_times_of_its_batches_is_named(log, key):
+    forged = _backdate()
+    faults = verified(key).faults
+    assert forged not in [fault.entry for fault in faults]  # for which those before it do not fit any more
+    assert [fault.entry for fault in faults if "time is not that of its sealing" in fault.what] == log[9:]
+
+
+def test_a_clock_that_was_set_back_is_named(log, key, clock):
+    clock.move(-86_400)
+    late = record("patient.view", BY, n="yesterday").pk
+    audit_sealing.catch_up()
+    (fault,) = verified(key).faults
+    assert fault.entry == late
+    assert "a clock was wrong" in fault.what
+
+
+def test_a_clock_that_is_put_right_is_nothing(log, key, clock):
+    clock.move(-900)
+    record("patient.view", BY, n="it was a quarter of an hour fast")
+    audit_sealing.catch_up()
+    assert verified(key).ok
 
 
 @pytest.mark.parametrize(("column", "number"), [("hashes", 1), ("ids", 1), ("root", 3), ("signature", 3)])
