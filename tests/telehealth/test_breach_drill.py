@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import redis
 from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection
@@ -81,6 +82,29 @@ def test_a_value_in_clear_is_found_in_a_column_of_bytes_and_in_one_of_text(clini
     results, code = _drill(capsys)
     assert code == 1
     assert {"email", "birth_date"} <= set(re.findall(r"(\w+) in database", results["Sweep for plaintext"]["read"]))
+
+
+@pytest.mark.skipif(not settings.REDIS_URL, reason="needs a Redis")
+@pytest.mark.parametrize("kind", ["string", "list", "set", "zset", "hash", "stream"])
+def test_a_value_in_redis_is_found(clinic, capsys, kind):
+    """As often as a task that carries it would bring it, which Redis compresses."""
+    said = "\n".join(one.record.values["email"] for one in _everybody(clinic)) * 3
+    store = redis.Redis.from_url(settings.REDIS_URL)
+    put = {
+        "string": lambda: store.set("drill", said),
+        "list": lambda: store.rpush("drill", "before", said),
+        "set": lambda: store.sadd("drill", "before", said),
+        "zset": lambda: store.zadd("drill", {"before": 1, said: 2}),
+        "hash": lambda: store.hset("drill", mapping={"name": said}),
+        "stream": lambda: store.xadd("drill", {"frame": said}),
+    }
+    put[kind]()
+    try:
+        results, code = _drill(capsys)
+    finally:
+        store.delete("drill")
+    assert code == 1
+    assert "Redis key b'drill'" in results["Sweep for plaintext"]["read"]
 
 
 def test_digits_within_a_dumps_hex_are_no_find(tmp_path, monkeypatch):
