@@ -23,14 +23,15 @@ class NotShredded(Exception):
 def shred(patient: Patient, actor: audit.Actor, *, reason: str) -> AuditEntry:
     """Destroy what the clinic can read of a patient. The entry's `detail` is the certificate.
 
-    `keks`: the key-encryption keys that wrapped her data keys. A backup made before can be opened until these are
-    retired (`backup_readable_until`). `values`, `generations`: how many there were.
+    `keks`: the key-encryption keys that wrapped her data keys. `backups`: those by which a backup made before can be
+    opened, which is every one in the key file, since a backup older than a rotation is under an older one; when they
+    are retired none opens (`backup_readable_until`). `values`, `generations`: how many there were.
     """
     clinic = postings.locked(patient.clinic_id)  # before the patient's row: whoever builds an index locks in this order
     patient = Patient.objects.select_for_update(no_key=True).get(pk=patient.pk)
     if patient.shredded_at:
         raise NotShredded("This record was erased before.")
-    keys = list(DataKey.objects.select_for_update().filter(patient=patient).order_by("generation"))
+    data_keys = list(DataKey.objects.select_for_update().filter(patient=patient).order_by("generation"))
     _take_off_the_lists(patient, clinic)
     fields = [f for f in KINDS if getattr(patient, f)]
     SealedRecord.objects.filter(patient=patient).delete()
@@ -49,8 +50,9 @@ def shred(patient: Patient, actor: audit.Actor, *, reason: str) -> AuditEntry:
         reason=reason,
         fields=fields,
         values=values,
-        generations=[key.generation for key in keys],
-        keks=sorted({_kek(key) for key in keys}),
+        generations=[key.generation for key in data_keys],
+        keks=sorted({_kek(key) for key in data_keys}),
+        backups=sorted(key_id.hex() for key_id in keys().ids),
     )
 
 
@@ -83,11 +85,18 @@ def _sweep(number: int, clinic: ClinicIndex) -> None:
 
 
 def backup_readable_until(certificate: AuditEntry) -> str:
-    """One sentence for the certificate: whether a backup from before could still be opened."""
-    standing = sorted(set(certificate.detail["keks"]) & {key_id.hex() for key_id in keys().ids})
-    if not standing:
-        return "No key that could open an older backup of this record is in the vault any more."
-    named = " and ".join(standing)
+    """For the certificate: until when a backup from before could be opened, as of today."""
+    opening = set(certificate.detail["keks"]) | set(certificate.detail.get("backups", ()))
+    standing = sorted(opening & {key_id.hex() for key_id in keys().ids})
+    if standing:
+        one = len(standing) == 1
+        named = f"key-encryption key{'' if one else 's'} {' and '.join(standing)}"
+        ends = f"{'is' if one else 'are'} retired and all copies destroyed"
+        return f"A backup made before can be opened until {named} {ends}."
+    retired = AuditEntry.objects.filter(action="vault.keys", detail__what="retire", detail__kek__in=sorted(opening))
+    last = retired.order_by("-id").first()
+    since = f"since {timezone.localtime(last.at):%-d %B %Y, %H:%M %Z}" if last else "any more"
     return (
-        f"A backup made before can be opened until key-encryption key {named} is retired and its copies are destroyed."
+        f"No key that could open a backup made before is in the vault {since}."
+        " Nobody reads such a backup, unless she has a copy of the key file from then."
     )

@@ -9,11 +9,14 @@ from django.utils import timezone
 
 from tests.cast import BY, MARIA, bring_to
 from vault import bulk, patients, reindexing, rotation, search, shredding
-from vault.core.sealing import wrapped_under
+from vault.core.records import RecordSealer
+from vault.core.sealing import owner_of, wrapped_under
 from vault.custody import VaultUnavailable
 from vault.keyfile import configured_file
+from vault.keyring import unwrap_data_key
 from vault.keywatch import forget, keys
 from vault.models import AuditEntry, DataKey, IndexBlock, IndexKey, Patient, SealedRecord, SealedValue
+from vault.records import place_of
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +72,47 @@ def test_rewrapping_leaves_nothing_under_the_old_key_which_can_go(cast, capsys):
     assert old not in keys().ids
     _whole(cast)
     assert _noted() == [("rotate", "begun"), ("rotate", "done"), ("retire", "done")]
+
+
+class Backup:
+    """A patient's rows as they were, and who has the key file of today."""
+
+    def __init__(self, patient):
+        self.row = SealedRecord.objects.select_related("key", "patient").get(patient=patient)
+
+    def opens(self):
+        key, patient = self.row.key, self.row.patient
+        try:
+            data_key = unwrap_data_key(
+                keys(), bytes(key.wrapped), owner_of(patient.clinic_id, patient.pk), key.generation
+            )
+        except VaultUnavailable:
+            return False
+        place = place_of(patient, key.generation, self.row.version)
+        return RecordSealer(data_key).open(bytes(self.row.sealed), place).values["name"] == MARIA["name"]
+
+
+def test_an_erasure_is_final_for_older_backups_once_every_key_of_their_time_is_retired(cast):
+    first, before_the_rotation = keys().current_id.hex(), Backup(cast.patient)
+    call_command("vault_keys", "rotate")
+    second, after_it = keys().current_id.hex(), Backup(cast.patient)
+    certificate = shredding.shred(cast.patient, BY, reason="request")
+    call_command("vault_keys", "rotate")
+    assert (certificate.detail["keks"], certificate.detail["backups"]) == ([second], sorted([first, second]))
+    assert [before_the_rotation.opens(), after_it.opens()] == [True, True]
+
+    both = " and ".join(sorted([first, second]))
+    assert f"until key-encryption keys {both} are retired" in shredding.backup_readable_until(certificate)
+    # The key that wrapped hers at the end goes first: a backup from before the rotation still opens.
+    call_command("vault_keys", "retire", second)
+    assert [before_the_rotation.opens(), after_it.opens()] == [True, False]
+    assert f"until key-encryption key {first} is retired" in shredding.backup_readable_until(certificate)
+
+    call_command("vault_keys", "retire", first)
+    assert [before_the_rotation.opens(), after_it.opens()] == [False, False]
+    since = timezone.localtime(AuditEntry.objects.filter(detail__what="retire").latest("id").at)
+    assert f"since {since:%-d %B %Y, %H:%M}" in shredding.backup_readable_until(certificate)
+    _whole(cast)
 
 
 def test_a_key_that_still_opens_something_is_not_retired(cast):
