@@ -1,7 +1,7 @@
 """A patient's data on its way out: the reasons, the forms, and the one verb. The audit entry is written first."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 
 from django.utils import timezone
@@ -67,8 +67,8 @@ class File:
 
     name: str
     content_type: str
-    content: bytes
-    decoy: bool = False
+    content: bytes = field(repr=False)
+    decoy: bool = field(default=False, repr=False)
 
 
 def export(patient: Patient, by: audit.Actor, *, form: str, reason: str) -> File:

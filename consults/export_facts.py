@@ -28,7 +28,7 @@ class Quality:
     means: dict[str, float]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Visit:
     """One consult. The lists are oldest first."""
 
@@ -47,7 +47,7 @@ class Visit:
         return self.consult.clinician
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Facts:
     patient: Patient
     clinic: Clinic

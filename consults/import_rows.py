@@ -44,7 +44,7 @@ class BadRow(Exception):
 @dataclass(frozen=True, slots=True)
 class Row:
     number: int
-    cells: list[str]
+    cells: list[str] = field(repr=False)
     fault: str = ""
 
     @property
@@ -56,7 +56,7 @@ class Row:
 class CsvFile:
     """The list, in memory as it came, and how it is read."""
 
-    text: str
+    text: str = field(repr=False)
     digest: str
     encoding: str
     delimiter: str

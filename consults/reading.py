@@ -1,7 +1,7 @@
 """Reading protected values: who may, whom, for what, how recently confirmed, how much. One verb for every page."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
@@ -67,7 +67,7 @@ def _is_hers(clinician: User, patient: Patient) -> bool:
 class Read:
     """What was read, and what an officer is to be told of."""
 
-    values: dict[str, str]
+    values: dict[str, str] = field(repr=False)
     concern: Concern | None = None
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from json.encoder import encode_basestring
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -32,7 +32,7 @@ INDEXED = ("name", *DIGESTED)
 class NewRecord:
     """A patient to add: normalised values (`patients.normalise`), among them name and birth_date."""
 
-    values: Mapping[str, str]
+    values: Mapping[str, str] = field(repr=False)
     record_number: str
 
 

@@ -6,7 +6,7 @@
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -49,7 +49,7 @@ class Document:
 
     custodian: str
     current: bytes
-    entries: Mapping[bytes, str]
+    entries: Mapping[bytes, str] = field(repr=False)
 
     def text(self) -> str:
         keys = {key_id.hex(): entry for key_id, entry in self.entries.items()}

@@ -1,10 +1,10 @@
 """Records and the verbs on them: add, change, reveal, check an identity; and loose values sealed for a patient."""
 
+import dataclasses
 import hmac
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from uuid import UUID
 
 from django.conf import settings
@@ -73,12 +73,12 @@ def normalise(values: Mapping[str, str]) -> dict[str, str]:
     return clean
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Revealed:
     """Field -> value, and whether the patient is a decoy, which the reader must not notice."""
 
-    values: dict[str, str]
-    canary: bool = False
+    values: dict[str, str] = dataclasses.field(repr=False)
+    canary: bool = dataclasses.field(default=False, repr=False)
 
 
 NEEDED = ("name", "birth_date")

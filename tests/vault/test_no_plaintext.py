@@ -11,11 +11,16 @@ from django.core.management import call_command
 from django.db import connection
 from django.forms import modelform_factory
 from django.forms.models import model_to_dict
+from django.utils import timezone
 
-from consults import mail, visit, voice
+from consults import export, export_facts, import_rows, mail, reading, visit, voice
 from tests.cast import BY, CANARIES, MARIA, agree, bring_to
+from vault import bulk, patients
+from vault.core.terms import questions
 from vault.core.tokens import is_token
+from vault.keyfile import configured_file
 from vault.models import Patient
+from vault.records import read_record
 
 NOTE = "Glorbthroat is better, sleeps well"
 
@@ -87,6 +92,25 @@ def test_repr_and_str_show_masks_only(used):
     shown = [f"{row!r} {row}" for model in apps.get_models() for row in model._default_manager.all()]
     assert len(shown) > 50
     assert [c for text in shown for c in _found(text)] == []
+
+
+def test_what_holds_values_in_memory_does_not_show_them(used):
+    """A traceback or a log line has the `repr` of what was at hand."""
+    record = read_record(used.patient)
+    revealed = patients.reveal(used.patient, list(MARIA), BY, purpose="treat")
+    listed = import_rows.CsvFile("\n".join(MARIA.values()), "digest", "utf-8", ",", "iso", ["name"])
+    facts = export_facts.gather(used.patient, BY, reason="subject", at=timezone.now())
+    document, _ = configured_file().read()
+    held = [
+        *(record, revealed, reading.Read(revealed.values), bulk.NewRecord(record.values, "R1")),
+        *bulk.read_many(used.clinic.id),
+        *(listed, import_rows.Row(2, list(MARIA.values())), facts, *facts.visits, export.File("f", "t", b"Quixplotz")),
+        *(one for text in ("Quixplotz", MARIA["birth_date"], MARIA["email"]) for one in questions(text, "GB")),
+        *(word for one in questions("Quixplotz 1984-03-17", "GB") for word in one.words),
+    ]
+    assert len(held) > 15
+    assert [c for one in held for c in _found(f"{one!r} {one}")] == []
+    assert not [entry for entry in document.entries.values() if entry in repr(document)]
 
 
 def test_model_to_dict_and_model_forms_show_tokens_only(used):

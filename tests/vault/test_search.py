@@ -34,6 +34,13 @@ def _find(cast, query, **options):
         "qx836197z",
         "QX-83-61-97-Z",
         "1984-03-17",
+        "19840317",
+        "1984/3/17",
+        "17.3.1984",
+        "17.03.1984",
+        "17/03/1984",
+        "3/17/1984",
+        " 17-3-1984 ",
         "Maria José Quixplotz",
         "quixplotz maria",
         "quix",
@@ -47,6 +54,7 @@ def _find(cast, query, **options):
         "quixplotz's",
         "maria-jose",
         "maria 1984-03-17",
+        "maria 17.3.1984",
         "1984-03-17 quixplotz",
         "Maria Quixplotz 1984-03-17",
         "quixplotz QX836197Z",
@@ -87,6 +95,9 @@ def test_a_name_with_digits_is_found(cast, query):
         "maria-otherwise",
         "quixplotz@canary.example",
         "1984-03-18",
+        "18.3.1984",
+        "17.13.1984",
+        "3.1984",
         "1984",
         "maria 1985",
         "maria otherwise",
@@ -157,6 +168,22 @@ def test_scripts_meet(cast):
         assert patient in _find(cast, fold(name))
     assert _find(cast, "oneil zoe") == [made["Zoë O’Neil"]]
     assert _find(cast, "lukasz zolc") == [made["Łukasz Żółć"]]
+
+
+def test_a_date_that_can_be_read_two_ways_finds_both(cast):
+    april, march = (
+        patients.create(cast.clinic.id, {"name": name, "birth_date": date}, BY)
+        for name, date in (("Ann Aprilborn", "1990-04-03"), ("Ben Marchborn", "1990-03-04"))
+    )
+    assert _find(cast, "03/04/1990") == [april, march]
+    assert _find(cast, "ben 03/04/1990") == [march]
+
+
+@pytest.mark.parametrize("number", ["19840317", "17-03-1984"])
+def test_an_id_that_looks_like_a_date_is_found_too(cast, number):
+    values = {"name": "Otto Berg", "birth_date": "1990-01-01", "national_id": number}
+    patient = patients.create(cast.outsider.clinic_id, values, BY)
+    assert search.find(cast.outsider.clinic_id, number, BY).patients == [patient]
 
 
 def test_another_clinic_finds_nothing_of_her(cast):

@@ -32,6 +32,9 @@ class Record(NamedTuple):
     values: Mapping[str, str]
     decoy: bool = False
 
+    def __repr__(self) -> str:  # what ends up in a traceback or a log
+        return f"<a record of {len(self.values)} fields>"
+
 
 def associated_data(owner: bytes, generation: int, version: int, tokens: Iterable[str]) -> bytes:
     """Where a record belongs. `owner`: `sealing.owner_of` the clinic and patient. `tokens`: those of the patient's row

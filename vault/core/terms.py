@@ -1,6 +1,8 @@
 """What a patient is found by: the terms of names and dates, and how a typed query is read. Pure."""
 
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -21,6 +23,8 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _SORT_LETTERS = 12
 _CODE = {" ": 1, **{letter: 2 + i for i, letter in enumerate(_LETTERS)}, **{d: 28 + int(d) // 3 for d in "0123456789"}}
 MOST_WORDS = 8
+#: where year, month and day may stand
+_ORDERS = ((0, 1, 2), (2, 1, 0), (2, 0, 1))
 
 
 @lru_cache(maxsize=20_000)
@@ -69,7 +73,7 @@ def near(word: str) -> set[str]:
     return {w[:LONGEST_PREFIX] for w in found} - {word[:LONGEST_PREFIX]}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Word:
     """One thing asked for: a patient matches by any of `terms`; the others are tried when few match so."""
 
@@ -78,7 +82,7 @@ class Word:
     sounds: frozenset[Term] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Question:
     """A query, read. All of it must match: every word, every digest, the year."""
 
@@ -95,12 +99,12 @@ class Question:
 def questions(query: str, region: str) -> Iterator[Question]:
     """What a typed search could mean, likeliest first.
 
-    First the query as one phone number, e-mail, date, id or record number, spaces and all; then word by word:
+    First the query as one date, phone number, e-mail, id or record number, spaces and all; then word by word:
     "maria 1984-03-17" could be an id too, and is none. Last, where a word has digits, as names: "Ann Lee 2nd".
     """
-    whole = _whole(query, region)
-    if whole.asks:
-        yield whole
+    for whole in (_date(query), _value(query, region)):
+        if whole.asks:
+            yield whole
     parts = [part for word in query.split()[:MOST_WORDS] for part in _one(word, region)]
     if parts:
         years = {p.year for p in parts if p.year is not None}
@@ -117,12 +121,19 @@ def questions(query: str, region: str) -> Iterator[Question]:
             yield Question(words=tuple(map(_name, pieces)))
 
 
-def _whole(text: str, region: str) -> Question:
-    """The text as one value. A date is one in the sealed index; what has digits may be a phone number or an id."""
-    try:
-        return Question(words=(Word(frozenset({("birth_date", KINDS["birth_date"].normalise(text, region))})),))
-    except BadValue:
-        pass
+def _date(text: str) -> Question:
+    """The text as a date of birth: 1984-03-17, 17.3.1984, or 03/04/1984, which is two dates."""
+    parts = [part.zfill(2) for part in re.split(r"[-./]", text.strip())]
+    written = [text, *("-".join((parts[y], parts[m], parts[d])) for y, m, d in _ORDERS if len(parts) == 3)]
+    dates = set()
+    for form in written:
+        with suppress(BadValue):
+            dates.add(KINDS["birth_date"].normalise(form, ""))
+    return Question(words=(Word(frozenset(("birth_date", date) for date in dates)),)) if dates else Question()
+
+
+def _value(text: str, region: str) -> Question:
+    """The text as one value that has a digest. What has digits may be a phone number or an id."""
     found: list[tuple[str, str]] = []
     for field in DIGESTED:
         if field != "email" and not any(c.isdigit() for c in text):
@@ -146,9 +157,9 @@ def record_number(text: str) -> str:
 def _one(word: str, region: str) -> list[Question]:
     if len(word) == 4 and word.isdecimal() and 1900 <= int(word) <= 2155:
         return [Question(year=int(word))]
-    whole = _whole(word, region)
-    if whole.asks:
-        return [whole]
+    for whole in (_date(word), _value(word, region)):
+        if whole.asks:
+            return [whole]
     return [Question(words=(_name(piece),)) for piece in _pieces(word)]
 
 
