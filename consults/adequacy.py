@@ -1,10 +1,11 @@
 """Whether a visit was clinically adequate, by a rule that is written here and nowhere else. Pure.
 
-Adequate: the two heard each other within 30 seconds of admission; for at least four fifths of the measured time what
-each heard had a MOS of 3.1 or more (the mark below which ITU-T G.107 calls nearly all users dissatisfied); the picture
-stood still for a tenth of the time at most; figures were away for a minute at most; nobody was told to go on by
-telephone. Not adequate: they never heard each other, or that mark was kept for less than half of the time, or the call
-went on by telephone. Limited: anything between. It speaks of the connection, not of medicine: the clinician decides.
+Adequate: the two heard each other within 30 seconds of admission; for at least four fifths of the measured time both
+heard with a MOS of 3.1 or more (the mark below which ITU-T G.107 calls nearly all users dissatisfied); neither's
+picture stood still for more than a tenth of the time; figures were away for a minute at most; nobody was told to go on
+by telephone. Not adequate: they never heard each other, or that mark was kept for less than half of the time, or the
+call went on by telephone. Limited: anything between. It speaks of the connection, not of medicine: the clinician
+decides.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,6 +22,8 @@ GAP_SECONDS = 60
 HEARD = 0.0003
 #: a sample stands for this long at most
 SAMPLE_SECONDS = 4.0
+#: both sides measure about as often as this
+SLOT_SECONDS = 2.0
 #: points of a timeline
 POINTS = 60
 SIDES = ("clinician", "patient")
@@ -100,20 +103,26 @@ def judge(facts: Facts) -> tuple[str, list[str]]:
     return ("limited", found) if found else ("adequate", ["good"])
 
 
+def rating(mos: float) -> float:
+    """The R-factor that belongs to a MOS (ITU-T G.107, annex B, backwards): for those who think in it."""
+    low, high = 6.5, 100.0
+    while high - low > 0.01:
+        r = (low + high) / 2
+        low, high = (r, high) if 1 + 0.035 * r + r * (r - 60) * (100 - r) * 7e-6 < mos else (low, r)
+    return 0.0 if mos <= 1 else low
+
+
 def facts_of(samples: Sequence[Measured], *, seconds: float, monitored: bool, phoned: bool) -> Facts:
     """`samples` in the order of time; `seconds`: from admission to the end."""
     by_side = {side: [s for s in samples if s.side == side] for side in SIDES}
     heard = [_first_heard(by_side[side]) for side in SIDES]
-    spans = [(sample, _span(sample, following)) for side in SIDES for sample, following in _pairs(by_side[side])]
-    judged = sum(span for sample, span in spans if sample.mos is not None)
-    good = sum(span for sample, span in spans if sample.mos is not None and sample.mos >= GOOD_MOS)
-    pictured = sum(span for sample, span in spans if sample.frozen_seconds is not None)
+    still = [share for side in SIDES if (share := _still_share(by_side[side])) is not None]
     return Facts(
         monitored=(monitored or bool(samples)) and not _says_nothing(samples),
         phoned=phoned,
         two_way_after=None if None in heard else round(max(h for h in heard if h is not None), 1),
-        good_share=round(good / judged, 3) if judged else None,
-        frozen_share=round(min(1.0, sum(s.frozen_seconds or 0 for s in samples) / pictured), 3) if pictured else None,
+        good_share=_good_share(samples),
+        frozen_share=max(still, default=None),
         freezes=sum(s.freezes or 0 for s in samples),
         longest_gap=round(_longest_gap([s.at for s in samples], seconds), 1),
         mos_clinician=_mean(s.mos for s in by_side["clinician"]),
@@ -122,6 +131,22 @@ def facts_of(samples: Sequence[Measured], *, seconds: float, monitored: bool, ph
         worst_loss=max((s.loss for s in samples if s.loss is not None), default=None),
         relayed=any(s.relayed for s in samples),
     )
+
+
+def _good_share(samples: Iterable[Measured]) -> float | None:
+    """How much of the judged time both heard well in: one who cannot follow spoils it for both."""
+    worst: dict[int, float] = {}
+    for sample in samples:
+        if sample.mos is not None:
+            slot = int(sample.at // SLOT_SECONDS)
+            worst[slot] = min(sample.mos, worst.get(slot, sample.mos))
+    return round(sum(mos >= GOOD_MOS for mos in worst.values()) / len(worst), 3) if worst else None
+
+
+def _still_share(samples: Sequence[Measured]) -> float | None:
+    """Of the time in which one side got pictures, how much they stood still in."""
+    whole = sum(_span(sample, following) for sample, following in _pairs(samples) if sample.frozen_seconds is not None)
+    return round(min(1.0, sum(s.frozen_seconds or 0 for s in samples) / whole), 3) if whole else None
 
 
 def _first_heard(samples: Iterable[Measured]) -> float | None:

@@ -30,6 +30,7 @@ urlpatterns = [
     path("board/sessions/", board.sessions_now, name="board-sessions"),
     path("board/reliability/", board.reliability, name="reliability"),
     path("board/<uuid:consult_id>/", board.one, name="board-visit"),
+    path("board/<uuid:consult_id>/now/", board.one_now, name="board-visit-now"),
     path("consults/start/", records.start, name="consult-start"),
     path("consults/<uuid:consult_id>/", room.room, name="room"),
     path("consults/<uuid:consult_id>/status/", room.room_status, name="room-status"),

@@ -75,6 +75,7 @@ def room_status(request: HttpRequest, consult_id: UUID) -> HttpResponse:
 
 def _ended(request: HttpRequest, consult: Consult) -> HttpResponse:
     call = call_summary.of(consult)
+    warnings = [alert_words.said(a, reader="clinician") for a in consult.alerts.order_by("raised_at")]
     context = {
         "consult": consult,
         "patient": consult.patient,
@@ -82,8 +83,8 @@ def _ended(request: HttpRequest, consult: Consult) -> HttpResponse:
         "note_form": NoteForm(),
         "consents": Consent.objects.filter(consult=consult).select_related("statement", "recording"),
         "call": call,
-        "chart": call_chart.draw(call) if call else None,
-        "warnings": [alert_words.said(a, reader="clinician") for a in consult.alerts.order_by("raised_at")],
+        "chart": call_chart.draw(call, consult.admitted_at, warnings) if call else None,
+        "warnings": warnings,
     }
     return render(request, "consults/ended_clinician.html", context)
 

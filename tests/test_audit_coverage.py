@@ -85,7 +85,7 @@ NOTHING = {
     **dict.fromkeys(PROGRESS, "how far a work is"),
 }
 #: polled by a page whose opening is the entry
-POLLED = {"room-status", "dashboard-lists", "board-sessions", "visit"}
+POLLED = {"room-status", "dashboard-lists", "board-sessions", "board-visit-now", "visit"}
 ORDER = ("clinician", "officer", "operator", "colleague", "seat", "nobody")
 LOG = "admin:vault_auditentry_"
 

@@ -54,6 +54,7 @@ MAY = {
     "board": {*CLINICIANS, "operator"},
     "board-sessions": {*CLINICIANS, "operator"},
     "board-visit": {"operator"},
+    "board-visit-now": {"operator"},
     "reliability": {"operator"},
     "consult-start": OF_THE_CLINIC,
     "room": HERS,

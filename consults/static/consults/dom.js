@@ -64,14 +64,16 @@ export function fragment(html) {
 }
 
 /**
- * Put new content in, and the focus back where it was, if that place (data-key) is still there.
+ * Put new content in, the focus back where it was, and open what was open, where those places (data-key) still are.
  * @param {Element} element
  * @param {Node} content
  */
 export function refill(element, content) {
   const focused = document.activeElement;
   const key = focused instanceof HTMLElement && element.contains(focused) ? focused.dataset.key : undefined;
+  const open = all("details[open][data-key]", HTMLDetailsElement, element).map((one) => one.dataset.key ?? "");
   element.replaceChildren(content);
+  for (const name of open) element.querySelector(`details[data-key="${CSS.escape(name)}"]`)?.setAttribute("open", "");
   if (key) {
     const again = element.querySelector(`[data-key="${CSS.escape(key)}"]`);
     if (again instanceof HTMLElement) again.focus();
