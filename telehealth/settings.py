@@ -149,7 +149,10 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.contrib.messages.context_processors.messages",
                 "telehealth.context.product",
             ],
-            "builtins": ["heroicons.templatetags.heroicons", "django.templatetags.static"],
+            "builtins": [
+                *("heroicons.templatetags.heroicons", "django.templatetags.static"),
+                "telehealth.templatetags.modules",
+            ],
         },
     }
 ]
