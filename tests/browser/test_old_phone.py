@@ -32,6 +32,14 @@ NAMELESS = """
   .filter((one) => !(one.innerText?.trim() || one.getAttribute("aria-label") || one.labels?.length))
   .map((one) => one.outerHTML.slice(0, 120))
 """
+#: scripts that the page did not name, so that the browser learnt of them from other scripts
+LATE = """
+() => {
+  const named = [...document.querySelectorAll("script, [rel=modulepreload]")].map((one) => one.src ?? one.href);
+  const asked = performance.getEntriesByType("resource").filter((one) => one.initiatorType !== "link");
+  return asked.map((one) => one.name).filter((name) => name.endsWith(".js") && !named.includes(name));
+}
+"""
 #: smaller than a thumb
 SMALL = """
 () => [...document.querySelectorAll("main button, main a[href].button, main summary")]
@@ -64,9 +72,12 @@ class Phone:
 
     def look(self, name: str) -> None:
         page = self.page
+        late = page.evaluate(LATE)
+        assert late == [], f"{name}: asked for late: {late}"
         if PICTURES:
             Path(PICTURES).mkdir(parents=True, exist_ok=True)
             page.screenshot(path=f"{PICTURES}/phone-{name}.png", full_page=True)
+            Path(f"{PICTURES}/phone-{name}.txt").write_text(page.locator("body").aria_snapshot())
         assert page.evaluate("document.scrollingElement.scrollWidth") <= 360, name
         assert page.evaluate(NAMELESS) == [], name
         assert page.evaluate(SMALL) == [], name
