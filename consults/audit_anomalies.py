@@ -33,8 +33,11 @@ MOST_ROWS = 5_000
 MOST_CONCERNS = 20
 #: days looked at where the officer names no period
 USUAL_PERIOD = timedelta(days=7)
-READS = ("patient.reveal", "patient.export")
-DONE, REFUSED = AuditEntry.Outcome.DONE, AuditEntry.Outcome.REFUSED
+READS = ("patient.reveal", "patient.export", "consult.note.read", "consent.voice.play")
+#: masked records that were opened, of which the newest are compared by name too
+LOOKS, MOST_LOOKS = Q(action__in=("patient.view", "patient.break_glass"), outcome="done"), 200
+SIGNINS = ("signin.password", "signin", "signin.stepup")
+DONE, REFUSED, FAILED = AuditEntry.Outcome.DONE, AuditEntry.Outcome.REFUSED, AuditEntry.Outcome.FAILED
 
 
 class Row(Protocol):
@@ -80,12 +83,14 @@ class Found:
 def look(clinic: UUID, wanted: Wanted, by: Actor) -> Found:
     """What stands out in the period and of the person, patient or consult that `wanted` names."""
     about = replace(wanted, about="", action="", outcome="", role="", purpose="")
-    interesting = Q(action__in=READS, outcome=DONE) | Q(outcome=REFUSED)
+    interesting = Q(action__in=READS, outcome=DONE) | Q(outcome=REFUSED) | Q(action__in=SIGNINS, outcome=FAILED)
     where = audit_lists.scope(clinic, about)
     rows, edge = audit_lists.last_stretch(where, interesting, COLUMNS, MOST_ROWS)
     read = [row for row in rows if row.outcome == DONE]
-    same = audit_relatives.compare(clinic, read, by)
-    found = [*_of_concerns(clinic, wanted), *many_patients(read), *refusals(rows), *relatives(same.pairs)]
+    masked, _ = audit_lists.last_stretch(where, LOOKS, COLUMNS, MOST_LOOKS)
+    same = audit_relatives.compare(clinic, [read, masked], by)
+    found = [*_of_concerns(clinic, wanted), *many_patients(read), *refusals(rows), *guesses(rows)]
+    found += relatives(same.pairs)
     found += after_hours(read, settings.CLINIC_OPENS, settings.CLINIC_CLOSES, settings.CLINIC_DAYS)
     whole = edge is None and len(rows) < MOST_ROWS
     looked_to = None if whole else rows[-1].at if len(rows) == MOST_ROWS else audit_lists.moment_of(edge)
@@ -129,9 +134,22 @@ def refusals(rows: Iterable[Row]) -> Iterator[Anomaly]:
                 yield replace(anomaly, wanted=replace(anomaly.wanted or Wanted(), outcome=REFUSED))
 
 
+def guesses(rows: Iterable[Row]) -> Iterator[Anomaly]:
+    """By whoever it was, for an account that there is."""
+    failed = [row for row in rows if row.outcome == FAILED and row.action in SIGNINS]
+    for own in _by_person(failed).values():
+        for sitting in _sittings(own):
+            most, last = _most_within(sitting, BURST, lambda row: str(row.id))
+            if most >= MANY_REFUSALS:
+                sentence = f"had {most} wrong passwords or codes for the account within ten minutes"
+                anomaly = _told("guess", sentence, sitting, last)
+                yield replace(anomaly, wanted=replace(anomaly.wanted or Wanted(), outcome=FAILED))
+
+
 def relatives(rows: Iterable[Row]) -> Iterator[Anomaly]:
     for row in rows:
-        anomaly = _told("relative", "read the record of a patient with the same surname", [row], row)
+        how = "read" if row.action in READS else "opened"
+        anomaly = _told("relative", f"{how} the record of a patient with the same surname", [row], row)
         yield replace(anomaly, wanted=Wanted(person=row.person, patient=row.patient))
 
 
@@ -197,4 +215,4 @@ def by_kind(anomalies: Iterable[Anomaly]) -> list[tuple[str, list[Anomaly]]]:
     return [(kind, list(group)) for kind, group in groupby(ranked, key=lambda a: a.kind)]
 
 
-KINDS = ["decoy", "break_glass", "bulk", "relative", "denied", "hours"]
+KINDS = ["decoy", "break_glass", "bulk", "relative", "denied", "guess", "hours"]

@@ -1,6 +1,6 @@
 """Staff who read a patient of their own surname: compared in memory when an officer looks, kept nowhere."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -27,11 +27,11 @@ class Compared:
     left_out: int
 
 
-def compare(clinic: UUID, rows: Sequence[Any], by: Actor) -> Compared:
-    """`rows` have `id`, `person` and `patient`; the newest look-ups come first when there are too many."""
+def compare(clinic: UUID, kinds: Iterable[Sequence[Any]], by: Actor) -> Compared:
+    """Rows have `id`, `person` and `patient`, the gravest kind first; when there are too many, the newest of each."""
     people = {str(pk): name for pk, name in User.objects.filter(clinic=clinic).values_list("pk", "name")}
     newest: dict[tuple[str, str], Any] = {}
-    for row in sorted(rows, key=lambda row: -row.id):
+    for row in [row for rows in kinds for row in sorted(rows, key=lambda row: -row.id)]:
         if row.patient and row.person in people:
             newest.setdefault((row.person, row.patient), row)
     patients = list(dict.fromkeys(patient for _, patient in newest))

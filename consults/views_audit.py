@@ -21,6 +21,7 @@ from consults import (
     audit_filters,
     audit_lines,
     audit_lists,
+    audit_lookers,
     audit_reviews,
 )
 from consults.audit_filters import NotAFilter, Wanted
@@ -153,7 +154,9 @@ def _search(request: HttpRequest, typed: str) -> HttpResponse:
     choices = audit_filters.found(clinic, typed)
     looked(request, "search", found=len(choices))
     if len(choices) == 1:
-        return redirect(list_of(choices[0].rest))
+        only = choices[0].rest
+        alone = only.patient and not only.without("patient")
+        return redirect("admin:vault_auditentry_patient", only.patient) if alone else redirect(list_of(only))
     if choices:
         return page_of(request, "choices", "What do you mean?", {"choices": choices})
     messages.warning(
@@ -176,6 +179,8 @@ def list_of(wanted: Wanted) -> str:
 def patient(request: HttpRequest, patient_id: UUID) -> HttpResponse:
     found = one_of(request, Patient.objects.filter(pk=patient_id, clinic_id=person(request).clinic_id))
     context = {"patient": found, "heading": str(found) if found.masks else f"Erased record ({found.record_number})"}
+    if not {"before", "after"} & set(request.GET):
+        context["lookers"] = audit_lookers.of_patient(found)
     return _timeline(request, "patient", Wanted(patient=str(patient_id)), context)
 
 

@@ -23,9 +23,9 @@ def leaves_between(after: int, up_to: int) -> Iterator[bytes]:
     return _leaves("id > %s AND id <= %s ORDER BY id", [after, up_to])
 
 
-def newer_leaves(after: int, most: int) -> Iterator[bytes]:
-    """The next entries whose ids are above `after`, in the order of ids."""
-    return _leaves("id > %s ORDER BY id LIMIT %s", [after, most])
+def newer_leaves(after: int, up_to: int, most: int) -> Iterator[bytes]:
+    """The next entries whose ids are above `after` and at most `up_to`, in the order of ids."""
+    return _leaves("id > %s AND id <= %s ORDER BY id LIMIT %s", [after, up_to, most])
 
 
 def leaves_of(ids: Sequence[int]) -> Iterator[bytes]:

@@ -8,9 +8,10 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -123,16 +124,21 @@ def name_of(size: int) -> str:
     return f"checkpoints/{size:020d}"
 
 
+@cache
+def _client(endpoint: str) -> Any:
+    """Made once, since that takes longer than a request."""
+    once = import_module("botocore.config").Config(
+        connect_timeout=TIMEOUT_SECONDS, read_timeout=TIMEOUT_SECONDS, retries={"total_max_attempts": 1}
+    )
+    return import_module("boto3").client("s3", endpoint_url=endpoint or None, config=once)
+
+
 class Bucket:
     """What a bucket has under the address's prefix."""
 
     def __init__(self, address: str) -> None:
         parts = urlsplit(address)
-        once = import_module("botocore.config").Config(
-            connect_timeout=TIMEOUT_SECONDS, read_timeout=TIMEOUT_SECONDS, retries={"total_max_attempts": 1}
-        )
-        endpoint = settings.AUDIT_S3_ENDPOINT or None
-        self._client = import_module("boto3").client("s3", endpoint_url=endpoint, config=once)
+        self._client = _client(settings.AUDIT_S3_ENDPOINT)
         prefix = parts.path.strip("/")
         self._bucket, self._prefix = parts.netloc, f"{prefix}/" if prefix else ""
 

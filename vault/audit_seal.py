@@ -6,7 +6,7 @@ id that is passed over is awaited until no transaction that could have taken it 
 
 import time
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, pairwise
 
 from django.db import connection, transaction
 from django.utils import timezone
@@ -23,6 +23,9 @@ from vault.models import AuditBatch, AuditEntry, AuditNode
 FULL = 4096
 #: an id is awaited so many seconds at least: a number is drawn a moment before its transaction has one
 AWAITED_SECONDS = 60.0
+#: ids passed over at once that are awaited one by one; what comes after more of them waits instead
+LEAP = 10_000
+_HIGHEST = 2**63 - 1
 #: any number; what else in this database takes advisory locks must take another
 _LOCK = 0x7467_6C6F_6700
 
@@ -35,6 +38,8 @@ class Sealer:
     frontier: Frontier = field(default_factory=Frontier)
     #: awaited id -> (when it was first passed over, the first transaction that came after)
     _awaited: dict[int, tuple[float, int]] = field(default_factory=dict)
+    #: id after which very many were passed over -> the same
+    _leaps: dict[int, tuple[float, int]] = field(default_factory=dict)
 
     def seal(self) -> int:
         """Put what is there into the tree, `FULL` at a time; how many entries that were."""
@@ -66,18 +71,32 @@ class Sealer:
         awaited = unpacked(bytes(last.awaited)) if last else []
         oldest, next_one = _transactions()
         found = list(leaves_of(awaited)) if awaited else []
-        new = list(islice(newer_leaves(seen_to, FULL), FULL))
+        new = list(islice(newer_leaves(seen_to, _drawn(), FULL), FULL))
+        new = self._before_leap(new, seen_to, oldest, next_one) if next_one else new
         if not found and not new:
             return 0
         late = set(ids_of(found))
-        known = set(ids_of(new))
         still = [one for one in awaited if one not in late and not self._settled(one, oldest)]
-        for one in range(seen_to + 1, id_of(new[-1]) if new else seen_to + 1):
-            if one not in known and next_one:
-                self._awaited[one] = (time.monotonic(), next_one)
-                still.append(one)
+        still += self._passed_over(ids_of(new), seen_to, next_one) if next_one else []
         self._write(found + new, max(seen_to, id_of(new[-1]) if new else 0), still)
         return len(found) + len(new)
+
+    def _passed_over(self, known: list[int], seen_to: int, next_one: int) -> list[int]:
+        gaps = [range(one + 1, after) for one, after in pairwise([seen_to, *known]) if after - one <= LEAP]
+        passed = [one for gap in gaps for one in gap]
+        self._awaited |= dict.fromkeys(passed, (time.monotonic(), next_one))
+        return passed
+
+    def _before_leap(self, new: list[bytes], seen_to: int, oldest: int, next_one: int) -> list[bytes]:
+        """Ids that somebody drew by the million and did not use would fill the memory, if each was awaited."""
+        for number, (one, after) in enumerate(pairwise([seen_to, *ids_of(new)])):
+            if after - one <= LEAP:
+                continue
+            since, first_after = self._leaps.setdefault(one, (time.monotonic(), next_one))
+            if oldest < first_after or time.monotonic() - since < AWAITED_SECONDS:
+                return new[:number]
+        self._leaps.clear()
+        return new
 
     def _settled(self, one: int, oldest: int) -> bool:
         since, next_one = self._awaited.setdefault(one, (time.monotonic(), 0))
@@ -114,6 +133,16 @@ def _alone() -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LOCK])
         return bool(cursor.fetchone()[0])
+
+
+def _drawn() -> int:
+    """The highest id that the database has given out. A row above it was put in by hand, and all that comes after it
+    would seem to have been passed over; it stays out of the tree, which `audit_verify` tells."""
+    if connection.vendor != "postgresql":
+        return _HIGHEST  # ids go on from the highest that there is
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sequence_last_value(pg_get_serial_sequence(%s, 'id'))", [AuditEntry._meta.db_table])
+        return int(cursor.fetchone()[0] or 0)
 
 
 def _transactions() -> tuple[int, int]:

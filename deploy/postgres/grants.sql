@@ -16,6 +16,13 @@ BEGIN
             CONTINUE;  -- a month of the log is used through the log only
         ELSIF found.name = 'django_migrations'::regclass THEN
             EXECUTE format('GRANT SELECT ON %s TO telehealth_app', found.name);
+        ELSIF found.grows_only AND found.name = 'vault_auditentry'::regclass THEN
+            -- Every column but the id, which the database gives: an entry with one of its writer's choice could stand
+            -- before others, or far above, so that the sealer took all that follow for late.
+            EXECUTE format('GRANT SELECT, INSERT (%s) ON %s TO telehealth_app', (
+                SELECT string_agg(quote_ident(attname), ', ') FROM pg_attribute
+                WHERE attrelid = found.name AND attnum > 0 AND NOT attisdropped AND attname <> 'id'
+            ), found.name);
         ELSIF found.grows_only THEN
             EXECUTE format('GRANT SELECT, INSERT ON %s TO telehealth_app', found.name);
         ELSE
@@ -24,7 +31,8 @@ BEGIN
     END LOOP;
 
     -- Named, so that a trigger that was renamed or lost stops the update instead of opening the log.
-    IF has_table_privilege('telehealth_app', 'vault_auditentry', 'UPDATE, DELETE, TRUNCATE')
+    IF has_table_privilege('telehealth_app', 'vault_auditentry', 'INSERT, UPDATE, DELETE, TRUNCATE')
+        OR has_column_privilege('telehealth_app', 'vault_auditentry', 'id', 'INSERT, UPDATE')
         OR has_table_privilege('telehealth_app', 'vault_auditbatch', 'UPDATE, DELETE, TRUNCATE')
         OR has_table_privilege('telehealth_app', 'vault_auditnode', 'UPDATE, DELETE, TRUNCATE')
         OR has_table_privilege('telehealth_app', 'vault_auditwitnessing', 'UPDATE, DELETE, TRUNCATE')

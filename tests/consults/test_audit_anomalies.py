@@ -56,6 +56,31 @@ def test_refusals_in_a_burst_stand_out(minutes, stands_out):
     assert not list(audit_anomalies.refusals(rows_of("a", minutes)))
 
 
+@pytest.mark.parametrize(("minutes", "stands_out"), [(range(5), True), (range(4), False), (range(0, 50, 10), False)])
+def test_wrong_passwords_in_a_burst_stand_out(minutes, stands_out):
+    rows = rows_of("a", minutes, outcome="failed", action="signin.password")
+    assert bool(list(audit_anomalies.guesses(rows))) == stands_out
+    assert not list(audit_anomalies.guesses(rows_of("a", minutes, outcome="failed")))
+    assert not list(audit_anomalies.refusals(rows))
+
+
+def test_guesses_at_an_account_are_shown(cast, office):
+    for _ in range(5):
+        entry(cast.clinician, "signin.password", outcome="failed")
+    (one,) = unusual(office)["guess"]
+    assert (one.who, one.wanted.outcome) == (cast.clinician.name, "failed")
+
+
+@pytest.mark.parametrize("action", ["patient.view", "consult.note.read"])
+def test_a_namesakes_masked_record_and_notes_are_looked_at_too(cast, office, action):
+    namesake = person(cast.clinic, "namesake", User.Role.CLINICIAN)
+    namesake.name = "Dr Ana Quixplotz"
+    namesake.save()
+    entry(namesake, action, patient=cast.patient.pk)
+    (one,) = unusual(office)["relative"]
+    assert one.who == "Dr Ana Quixplotz"
+
+
 @pytest.mark.parametrize(("hour", "stands_out"), [(6, True), (7, False), (19, False), (20, True), (23, True)])
 def test_reading_outside_opening_hours_stands_out(hour, stands_out):
     rows = rows_of("a", [0, 1, 2], start=NINE.replace(hour=hour))

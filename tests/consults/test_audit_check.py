@@ -13,7 +13,7 @@ from consults.audit_models import AuditCheck
 from tests.cast import BY, sign_in
 from tests.consults.audit_log import LIST
 from tests.vault.test_audit_verify import as_thief
-from vault import audit_key, audit_sealing
+from vault import audit_key, audit_sealing, audit_tree
 from vault.audit import record
 from vault.core.notes import parse_checkpoint, parse_note, verify
 from vault.core.tlog import leaf_hash, verify_inclusion
@@ -48,6 +48,7 @@ def test_a_whole_log_holds(cast, officer):
     assert "The log holds" in page
     assert "does not hold" not in page
     assert AuditEntry.objects.get(action="audit.verify").person == str(cast.officer.pk)
+    assert AuditCheck.objects.get().looked_at == audit_tree.head().size > 5
 
 
 def test_the_page_says_which_months_are_in_files(cast, officer):

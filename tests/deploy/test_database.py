@@ -42,6 +42,10 @@ OTHER_WAYS = (
     "COPY vault_auditentry TO PROGRAM 'cat'",
     "ALTER ROLE telehealth_app SUPERUSER",
     "CREATE TEMPORARY TABLE mine (id int)",
+    # an entry under an id of one's own choice, and a sequence set on or back
+    "INSERT INTO vault_auditentry (id, at, action) VALUES (1000000000, now(), 'signin')",
+    "SELECT setval('vault_auditentry_id_seq', 1000000000)",
+    "ALTER SEQUENCE vault_auditentry_id_seq RESTART WITH 1",
 )
 
 

@@ -45,6 +45,8 @@ class Receiver(BaseHTTPRequestHandler):
     """Takes what is posted or put; answers with the status that the test has set."""
 
     def do_POST(self):
+        if self.headers["Expect"]:  # boto waits a second for it
+            self.handle_expect_100()
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.got.append((self.path, body, dict(self.headers)))
         if self.server.raw:
