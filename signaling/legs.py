@@ -10,7 +10,7 @@ from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessi
 from aiortc.mediastreams import MediaStreamTrack
 from aiortc.sdp import candidate_from_sdp
 
-from signaling import guard
+from signaling import guard, sdp
 from signaling.recording import Recorder, Recording
 
 #: aiortc asks a public server for addresses when it gets no list, so it always gets an empty one
@@ -35,24 +35,29 @@ class Ended:
 
 
 class Leg:
-    """One peer connection between the worker and a browser. aiortc has no ICE restart: a new offer makes a new leg."""
+    """One peer connection between the worker and a browser. aiortc has no ICE restart: a new offer makes a new leg.
 
-    def __init__(self, on_closed: Callable[["Leg"], None]) -> None:
+    `private`: whether addresses of private networks are asked, as in a clinic's own house.
+    """
+
+    def __init__(self, on_closed: Callable[["Leg"], None], *, private: bool = False) -> None:
         self.pc = RTCPeerConnection(NO_SERVERS)
         self._on_closed = on_closed
         self._closed = False
         self.ended: Ended | None = None
+        self._private = private
         self._made = time.monotonic()
         self.pc.on("connectionstatechange", self._state_changed)
 
     async def answer(self, offer: str) -> str:
         """Take the browser's offer (SDP), give the answer (SDP, all candidates in it)."""
-        await self.pc.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+        asked = sdp.asked_by_worker(offer, private=self._private)
+        await self.pc.setRemoteDescription(RTCSessionDescription(asked, "offer"))
         await self.pc.setLocalDescription(await self.pc.createAnswer())
         return str(self.pc.localDescription.sdp)
 
     async def add_candidate(self, text: str, mid: str) -> None:
-        if not text or self._closed:
+        if not text or self._closed or not sdp.candidate_allowed(text, "monitor", private=self._private):
             return
         candidate = candidate_from_sdp(text.removeprefix("candidate:"))
         candidate.sdpMid = mid
@@ -97,8 +102,10 @@ class Leg:
 class MonitorLeg(Leg):
     """Heartbeats and quality samples over a data channel. It never carries audio or video."""
 
-    def __init__(self, on_closed: Callable[[Leg], None], on_message: Callable[[str], None]) -> None:
-        super().__init__(on_closed)
+    def __init__(
+        self, on_closed: Callable[[Leg], None], on_message: Callable[[str], None], *, private: bool = False
+    ) -> None:
+        super().__init__(on_closed, private=private)
         self._on_message = on_message
         self.pc.on("datachannel", self._channel_opened)
 
@@ -118,8 +125,9 @@ class VoiceLeg(Leg):
         on_recorded: Callable[[Recording], Awaitable[None]],
         *,
         seconds_at_most: float,
+        private: bool = False,
     ) -> None:
-        super().__init__(on_closed)
+        super().__init__(on_closed, private=private)
         self._on_recorded = on_recorded
         self._limit = seconds_at_most
         self._recorder: Recorder | None = None

@@ -22,6 +22,8 @@ _ADDRESSES = (
 )
 
 _THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
+#: IPv6 that stands for any IPv4, private ones too (RFC 6052, RFC 8215, RFC 3056)
+_TRANSLATED = [ipaddress.ip_network(network) for network in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16")]
 
 
 class BadDescription(Exception):
@@ -67,6 +69,20 @@ def without_bad_candidates(sdp: str, leg: str, *, relay_only: bool = False) -> s
     return "\r\n".join(kept)
 
 
+def asked_by_worker(sdp: str, *, private: bool) -> str:
+    """The description without the candidates that the worker does not ask, and without the word that these were all.
+
+    A browser behind an address that is passed over gets through by its own checks; ICE would have given up before.
+    """
+    lines = sdp.split("\r\n")
+    return "\r\n".join(
+        line
+        for line in lines
+        if line != "a=end-of-candidates"
+        and (not line.startswith("a=candidate:") or candidate_allowed(line[2:], "monitor", private=private))
+    )
+
+
 def _without_address(line: str) -> str:
     if line.startswith("a=candidate:"):
         return without_related(line)
@@ -81,7 +97,7 @@ def without_related(candidate: str) -> str:
     return _RELATED.sub(" raddr 0.0.0.0 rport 9", candidate)
 
 
-def candidate_allowed(candidate: str, leg: str, *, relay_only: bool = False) -> bool:
+def candidate_allowed(candidate: str, leg: str, *, relay_only: bool = False, private: bool = True) -> bool:
     """Whether a candidate names an address that a peer may be sent to. Empty means "no more candidates"."""
     if not candidate:
         return True
@@ -90,10 +106,11 @@ def candidate_allowed(candidate: str, leg: str, *, relay_only: bool = False) -> 
         return False
     if relay_only and match.group(3).lower() != "relay":
         return False
-    return address_allowed(match.group(1), host_names=leg == "call")
+    return address_allowed(match.group(1), host_names=leg == "call", private=private)
 
 
-def address_allowed(text: str, *, host_names: bool) -> bool:
+def address_allowed(text: str, *, host_names: bool, private: bool = True) -> bool:
+    """Whether a peer may be sent to it. Not `private`: and whether it is an address of the Internet at large."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
@@ -102,4 +119,6 @@ def address_allowed(text: str, *, host_names: bool) -> bool:
     mapped = isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None
     broadcast = isinstance(address, ipaddress.IPv4Address) and address.is_reserved
     nowhere = address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified
-    return not (mapped or broadcast or nowhere or address in _THIS_NETWORK)
+    if mapped or broadcast or nowhere or address in _THIS_NETWORK:
+        return False
+    return private or (address.is_global and not any(address in network for network in _TRANSLATED))

@@ -188,6 +188,7 @@ class Worker:
 
     def _new_leg(self, caller: Caller, name: str) -> Leg:
         consult, participant = UUID(caller.consult), UUID(caller.participant)
+        private = settings.WORKER_PRIVATE_ADDRESSES
 
         def closed(leg: Leg) -> None:
             if self.legs.get((caller.participant, name), (None, None))[1] is leg:
@@ -203,7 +204,7 @@ class Worker:
             async def recorded(made: Recording) -> None:
                 await self._recorded(caller, voice, made)
 
-            voice = VoiceLeg(closed, recorded, seconds_at_most=settings.VOICE_SECONDS)
+            voice = VoiceLeg(closed, recorded, seconds_at_most=settings.VOICE_SECONDS, private=private)
             return voice
         rate = Rate(4, 8, time.monotonic())
 
@@ -211,7 +212,7 @@ class Worker:
             if rate.take(time.monotonic()):
                 self._measured(consult, participant, text)
 
-        return MonitorLeg(closed, message)
+        return MonitorLeg(closed, message, private=private)
 
     def _measured(self, consult: UUID, participant: UUID, text: str) -> None:
         try:

@@ -311,6 +311,8 @@ CONSENT_LIFETIME_HOURS = 24
 VOICE_SECONDS = 30
 #: HOST:PORT where the worker answers /healthz and /metrics; empty: nowhere
 WORKER_METRICS = env.str("WORKER_METRICS", "")
+#: whether the worker asks addresses of private networks that a page names: for a clinic's own house only
+WORKER_PRIVATE_ADDRESSES = env.bool("WORKER_PRIVATE_ADDRESSES", DEMO)
 #: hours of the day (TELEHEALTH_TIME_ZONE) between which reading a record asks for no second look
 CLINIC_OPENS = env.int("TELEHEALTH_OPENS", 7)
 CLINIC_CLOSES = env.int("TELEHEALTH_CLOSES", 20)

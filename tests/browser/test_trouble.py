@@ -241,3 +241,14 @@ def held(running: Product, visit: course.Visit, by: Callable[[str], bool]) -> st
             return name
         time.sleep(0.5)
     raise AssertionError(f"held by {name!r}")
+
+
+def test_a_worker_that_asks_no_private_address_is_reached_by_both_browsers(browser: Browser) -> None:
+    """As on a server in the Internet: what a browser names in its own house is passed over, its checks get through."""
+    with products.running(WORKER_PRIVATE_ADDRESSES="0") as running:
+        visit = course.start(running, sign_in(visitor(browser), running))
+        course.make_link(visit)
+        page = course.arrive(visit, visitor(browser, width=390, height=800), spoken=True)
+        course.admit(visit, page)
+        for panel in (visit.room, page):
+            panel.locator("[data-monitor=connected]").first.wait_for(state="attached", timeout=15_000)

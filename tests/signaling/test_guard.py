@@ -49,10 +49,10 @@ async def _go_on(answer: str) -> None:
 class Session:
     """A leg and a browser's end of it. `role`: which of DTLS the worker plays."""
 
-    def __init__(self, role: str = "client") -> None:
+    def __init__(self, role: str = "client", *, private: bool = False) -> None:
         self.role = role
         self.heard: list[str] = []
-        self.leg = MonitorLeg(lambda _leg: None, self.heard.append)
+        self.leg = MonitorLeg(lambda _leg: None, self.heard.append, private=private)
         self.browser = RTCPeerConnection(NO_SERVERS)
         self.channel = self.browser.createDataChannel("monitor")
         self.opened = asyncio.Event()
@@ -91,8 +91,8 @@ class Session:
 
 
 @contextlib.asynccontextmanager
-async def session(role: str = "client"):
-    made = Session(role)
+async def session(role: str = "client", *, private: bool = False):
+    made = Session(role, private=private)
     try:
         yield made
     finally:
@@ -231,7 +231,7 @@ def _heard(listener: socket.socket) -> bool:
 async def test_nothing_is_sent_to_special_addresses() -> None:
     own = next(a for a in aioice.ice.get_host_addresses(use_ipv4=True, use_ipv6=False))
     with _listener("127.0.0.1") as special, _listener(own) as plain:
-        async with session() as one:
+        async with session(private=True) as one:
             await one.browser.setLocalDescription(await one.browser.createOffer())
             sdp = "\r\n".join(
                 line
@@ -267,7 +267,7 @@ async def test_nothing_is_sent_to_special_addresses() -> None:
     ],
 )
 async def test_special_addresses_are_no_candidates(address: str) -> None:
-    async with session() as one:
+    async with session(private=True) as one:
         await one.answer()
         known = len(one.ice.remote_candidates)
         await one.leg.add_candidate(_candidate(9, address, 9999), "0")
@@ -283,7 +283,7 @@ async def test_names_are_not_looked_up(monkeypatch) -> None:
 
     monkeypatch.setattr(aioice.ice, "get_or_create_mdns_protocol", resolver)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *words, **_: asked.append(str(words)) or [])
-    async with session() as one:
+    async with session(private=True) as one:
         await one.answer()
         known = len(one.ice.remote_candidates)
         for name in ("0b3f6e1c-7a0f-4d43-9c1f-1f1f1f1f1f1f.local", "metadata.internal", "localhost"):
@@ -292,8 +292,35 @@ async def test_names_are_not_looked_up(monkeypatch) -> None:
     assert asked == []
 
 
-async def test_candidates_are_few_however_they_come() -> None:
+INTERNAL = ["10.0.0.7", "172.16.0.9", "192.168.1.1", "100.64.0.1", "fc00::7", "64:ff9b::a00:7", "2002:a00:7::1"]
+
+
+@pytest.mark.parametrize("private", [False, True])
+@pytest.mark.parametrize("address", INTERNAL)
+async def test_nobody_makes_the_worker_ask_inside_its_own_network(address: str, private: bool) -> None:
+    async with session(private=private) as one:
+        await one.answer()
+        known = len(one.ice.remote_candidates)
+        await one.leg.add_candidate(_candidate(9, address, 9999), "0")
+        assert len(one.ice.remote_candidates) - known == private
+
+
+async def test_a_browser_in_a_private_network_is_reached_by_its_own_checks() -> None:
+    """All that it names is passed over, and it says that this was all."""
     async with session() as one:
+        await one.browser.setLocalDescription(await one.browser.createOffer())
+        offer = one.browser.localDescription.sdp
+        assert "a=candidate:" in offer
+        assert "a=end-of-candidates" in offer
+        answer = await one.leg.answer(offer)
+        assert one.ice.remote_candidates == []
+        await one.accept(answer)
+        assert await one.works()
+        assert {c.type for c in one.ice.remote_candidates} == {"prflx"}
+
+
+async def test_candidates_are_few_however_they_come() -> None:
+    async with session(private=True) as one:
         await one.answer()
         for number in range(400):
             await one.leg.add_candidate(_candidate(number, f"198.51.100.{number % 250 + 1}", 2000 + number), "0")
