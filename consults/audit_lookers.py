@@ -63,6 +63,14 @@ class Looker:
     def is_stranger(self) -> bool:
         return not self.ties
 
+    @property
+    def entries(self) -> int:
+        return self.times + self.refused
+
+    @property
+    def in_a_day(self) -> bool:
+        return timezone.localdate(self.first) == timezone.localdate(self.last)
+
 
 @dataclass(frozen=True, slots=True)
 class Lookers:
@@ -102,7 +110,7 @@ def told(rows: Sequence[Any], ties: list[str], unmet: str = "") -> Looker:
         len(done),
         len(rows) - len(done),
         _did(done),
-        list(dict.fromkeys(WHY.get(row.purpose, row.purpose) for row in done if row.purpose)),
+        list(dict.fromkeys(WHY.get(row.purpose, row.purpose) for row in rows if row.purpose)),
         ties,
         unmet,
         rows[-1].at,

@@ -70,7 +70,7 @@ def test_what_was_refused_is_told_apart(cast, curious):
     for _ in range(2):
         entry(curious, "patient.reveal", outcome="refused", patient=cast.patient.pk, purpose="treat")
     one = lookers(cast.patient)[curious.name]
-    assert (one.times, one.refused, one.did, one.whys) == (0, 2, [], [])
+    assert (one.times, one.refused, one.did, one.whys) == (0, 2, [], ["Treat the patient in this visit"])
 
 
 def test_the_patient_processes_and_another_clinic_are_nobody_here(cast):
