@@ -60,7 +60,7 @@ def _route(s: QualitySample) -> str:
 
 
 def _sent(s: QualitySample) -> str:
-    on = [name for name, sent in (("microphone", s.microphone), ("camera", s.camera)) if sent]
+    on = [name for name, sent in (("sound", s.microphone), ("picture", s.camera)) if sent]
     return " and ".join(on) or "nothing"
 
 

@@ -49,10 +49,10 @@ def test_a_call_that_goes_on_is_looked_at_again_and_what_was_opened_stays_open(
     page.goto(f"{running.origin}/board/{bad}/")
     page.get_by_text("The same as a table").click()
     sends = page.get_by_role("row", name="Sends").get_by_role("cell").last
-    expect(sends).to_have_text("microphone and camera")
+    expect(sends).to_have_text("sound and picture")
     running.ask(
         "from consults.quality_models import QualitySample\n"
         f"answer = QualitySample.objects.filter(consult='{bad}').update(camera=False)"
     )
-    expect(sends).to_have_text("microphone", timeout=10_000)
+    expect(sends).to_have_text("sound", timeout=10_000)
     expect(page.get_by_role("columnheader", name="Delay, ms")).to_be_visible()

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import visit as course
-from tests.browser.people import sign_in, visitor
+from tests.browser.people import sign_in, until, visitor
 from tests.browser.product import Product
 from tests.browser.test_pages import Watcher, serious_faults
 
@@ -126,7 +126,7 @@ def test_from_the_link_to_the_first_picture_and_the_end(running: Product, browse
     context.grant_permissions(["camera", "microphone"])
     phone.press("Turn on camera and microphone")
     page.locator("[data-devices-done]").wait_for(timeout=30_000)
-    page.wait_for_function("document.querySelector('[data-step=devices] video')?.readyState >= 2")
+    until(page, "document.querySelector('[data-step=devices] video')?.readyState >= 2", seconds=30)
     phone.look("4-devices-on")
     phone.step("5-consent", lambda: phone.press("Continue"), "Agreeing to a video visit")
 
@@ -147,9 +147,7 @@ def in_the_call(phone: Phone, visit: course.Visit) -> None:
     page = phone.page
     begun = time.monotonic()
     visit.room.locator("[data-admit]:not([disabled])").click()
-    page.wait_for_function(
-        "document.querySelector('video[data-remote]').getVideoPlaybackQuality().totalVideoFrames > 0", timeout=30_000
-    )
+    until(page, "document.querySelector('video[data-remote]').getVideoPlaybackQuality().totalVideoFrames > 0")
     phone.took["first frame"] = time.monotonic() - begun
     expect(page.locator("h1:visible")).to_have_text("Dr Elena García")
     assert page.evaluate(FOCUSED) == "Dr Elena García"
@@ -159,7 +157,9 @@ def in_the_call(phone: Phone, visit: course.Visit) -> None:
     phone.look("8-call-more")
     phone.press("Close")
     phone.press("Leave")
-    phone.step("9-left", lambda: None, "You left the visit")
+    page.get_by_role("heading", name="Leave the visit?").wait_for()
+    phone.look("9-call-leave")
+    phone.step("9-left", lambda: phone.press("Leave"), "You left the visit")
     phone.step("10-back", lambda: phone.press("Come back"), "Dr Elena García")
     expect(page.locator("[data-call]")).to_have_attribute("data-connection", "connected", timeout=60_000)
     course.end(visit)

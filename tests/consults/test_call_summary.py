@@ -138,7 +138,7 @@ def test_what_both_pages_measure_now(call, cast):
     assert found["Picture received"] == ("–", "640 × 480, 25 a second")
     assert found["Route"] == ("–", "over the relay (relay to host)")
     assert found["Codecs"] == ("–", "opus")
-    assert found["Sends"] == ("–", "microphone")
+    assert found["Sends"] == ("–", "sound")
     assert found["Lost of what is sent"] == ("–", "1.2 %")
     assert found["Jitter"] == ("–", "–")
     QualitySample.objects.update(at=timezone.now() - timedelta(seconds=30))
