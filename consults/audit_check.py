@@ -30,9 +30,9 @@ def run(check_id: UUID) -> None:
     check = AuditCheck.objects.filter(pk=check_id, done_at=None).first()
     if check is None:
         return
-    check.faults, check.compared = _found(_moved(check_id))
+    check.faults, check.compared, check.silent = _found(_moved(check_id))
     check.done_at = timezone.now()
-    check.save(update_fields=["faults", "compared", "done_at"])
+    check.save(update_fields=["faults", "compared", "silent", "done_at"])
 
 
 def _moved(check_id: UUID) -> Callable[[int], None]:
@@ -43,16 +43,17 @@ def _moved(check_id: UUID) -> Callable[[int], None]:
     return tell
 
 
-def _found(progress: Callable[[int], None]) -> tuple[list[str], int]:
-    """One sentence a fault, and how many checkpoints the log was compared with."""
+def _found(progress: Callable[[int], None]) -> tuple[list[str], int, list[str]]:
+    """One sentence a fault, how many checkpoints the log was compared with, and who of those outside did not answer."""
     try:
         key = audit_key.load_public()
         files = chain.from_iterable(audit_publish.seen_in(file, key) for file in audit_publish.own_files())
-        kept = [*files, *audit_publish.seen_by_witnesses(key), *audit_publish.asked_outside(key)[0]]
+        asked, silent = audit_publish.asked_outside(key)
+        kept = [*files, *audit_publish.seen_by_witnesses(key), *asked]
         report = audit_verify.verify(key, kept, progress=progress)
     except (audit_key.NoKey, audit_publish.NotPublished) as error:
-        return [str(error)], 0
+        return [str(error)], 0, []
     except (BadNote, OSError, ValueError, KeyError):
-        return ["What was published of this log cannot be read or is not signed by its key."], 0
+        return ["What was published of this log cannot be read or is not signed by its key."], 0, []
     said = [f"Entry {one.entry}: {one.what}" if one.entry is not None else one.what for one in report.faults]
-    return said, report.checkpoints
+    return said, report.checkpoints, silent

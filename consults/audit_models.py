@@ -116,6 +116,8 @@ class AuditCheck(models.Model):
     compared = models.PositiveIntegerField(default=0)
     #: one sentence a fault, with the entry it is about
     faults = models.JSONField(default=list)
+    #: one sentence for each place outside that could not be asked
+    silent = models.JSONField(default=list)
 
     class Meta:
         ordering = ["-at"]

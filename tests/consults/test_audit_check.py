@@ -73,6 +73,16 @@ def test_the_first_bad_entry_is_named_on_the_page(cast, officer):
     assert f"Entry {bad}: An entry was changed." in page
 
 
+def test_a_witness_that_was_cut_off_is_said_on_the_page(cast, officer, settings, tmp_path):
+    record("patient.view", BY)
+    audit_sealing.catch_up()
+    settings.AUDIT_PUBLISH = [f"file:{tmp_path / 'gone.jsonl'}"]
+    page = _checked(officer)
+    assert "The log holds" in page
+    assert "compared with 0 checkpoints" in page
+    assert "gone.jsonl was not compared: it is not there." in page
+
+
 def test_without_a_key_the_page_says_so(cast, officer, settings, tmp_path):
     settings.AUDIT_KEY_FILE = str(tmp_path / "gone")
     assert "missing" in _checked(officer)
