@@ -41,8 +41,8 @@ async ([kind, active]) => {
   }
 }
 """
-#: a browser that does not say how loud its own microphone is, as Firefox; and what it measures gets worse when told so:
-#: half of the packets of sound are lost from then on
+#: what a page measures gets worse when it is told so: half of the packets of sound are lost from then on; and, on the
+#: phone, a browser that does not say how loud its own microphone is, as Firefox
 WORSE = """
 (() => {
   const native = RTCPeerConnection.prototype.getStats;
@@ -51,7 +51,7 @@ WORSE = """
     const report = await native.apply(this, given);
     const found = new Map();
     report.forEach((entry, id) => {
-      if (entry.type === "media-source") return found;
+      if (entry.type === "media-source" && window.reticent) return found;
       if (entry.type !== "inbound-rtp" || !window.worse) return found.set(id, entry);
       lost += 50;
       return found.set(id, { ...entry, packetsLost: (entry.packetsLost ?? 0) + lost });
@@ -95,10 +95,12 @@ def wait_for(question: Any, *, seconds: float = 40) -> Any:
 
 
 def in_a_call(running: Product, browser: Browser) -> tuple[course.Visit, Page]:
-    visit = course.start(running, sign_in(visitor(browser), running))
+    desk, phone = visitor(browser), visitor(browser, width=390, height=800)
+    for context in (desk, phone):
+        context.add_init_script(WORSE)
+    phone.add_init_script("window.reticent = true")
+    visit = course.start(running, sign_in(desk, running))
     course.make_link(visit)
-    phone = visitor(browser, width=390, height=800)
-    phone.add_init_script(WORSE)
     page = course.arrive(visit, phone)
     course.admit(visit, page)
     course.sees_and_hears(page)
@@ -119,7 +121,7 @@ def test_a_call_that_goes_wrong(browser: Browser) -> None:
             one_way(visit, page, session)
             the_operators_are_told(visit, letters.letters, posted)
             frozen(visit, page, session)
-            weak(page)
+            weak(page, visit.room)
             gone(visit, page, session)
             left_open(visit, session)
 
@@ -172,13 +174,16 @@ def frozen(visit: course.Visit, page: Page, session: Any) -> None:
     expect(said).to_have_count(0, timeout=40_000)
 
 
-def weak(page: Page) -> None:
-    hint = page.locator("[data-hint]")
-    expect(hint).to_be_hidden()
-    page.evaluate("window.worse = true")
-    expect(hint).to_contain_text("weak", timeout=20_000)
-    page.evaluate("window.worse = false")
-    expect(hint).to_be_hidden(timeout=30_000)
+def weak(*pages: Page) -> None:
+    """Each of the two is told on her own page."""
+    for page in pages:
+        expect(page.locator("[data-hint]")).to_be_hidden()
+        page.evaluate("window.worse = true")
+    for page in pages:
+        expect(page.locator("[data-hint]")).to_contain_text("weak", timeout=20_000)
+        page.evaluate("window.worse = false")
+    for page in pages:
+        expect(page.locator("[data-hint]")).to_be_hidden(timeout=30_000)
 
 
 def gone(visit: course.Visit, page: Page, session: Any) -> None:
