@@ -22,6 +22,10 @@ _ADDRESSES = (
 )
 
 _THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
+#: where clouds tell a machine its own secrets, besides link-local: Azure, Alibaba, AWS and Google by IPv6
+_METADATA = {
+    ipaddress.ip_address(text) for text in ("168.63.129.16", "100.100.100.200", "fd00:ec2::254", "fd20:ce::254")
+}
 #: IPv6 that stands for any IPv4, private ones too (RFC 6052, RFC 8215, RFC 3056)
 _TRANSLATED = [ipaddress.ip_network(network) for network in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16")]
 
@@ -119,6 +123,6 @@ def address_allowed(text: str, *, host_names: bool, private: bool = True) -> boo
     mapped = isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None
     broadcast = isinstance(address, ipaddress.IPv4Address) and address.is_reserved
     nowhere = address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified
-    if mapped or broadcast or nowhere or address in _THIS_NETWORK:
+    if mapped or broadcast or nowhere or address in _THIS_NETWORK or address in _METADATA:
         return False
     return private or (address.is_global and not any(address in network for network in _TRANSLATED))

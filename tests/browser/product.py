@@ -90,7 +90,12 @@ def ready(origin: str) -> bool:
         return False
 
 
-def start(*, database_url: str = "", redis_url: str = "", **settings: str) -> Product:
+HONEST = ("manage.py",)
+
+
+def start(
+    *, database_url: str = "", redis_url: str = "", program: tuple[str, ...] = HONEST, **settings: str
+) -> Product:
     data = Path(tempfile.mkdtemp(prefix="telehealth-product-"))
     port = free_port()
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("TELEHEALTH", "DATABASE", "REDIS", "EMAIL"))}
@@ -106,7 +111,7 @@ def start(*, database_url: str = "", redis_url: str = "", **settings: str) -> Pr
     log = data / "product.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "manage.py", "up"], cwd=ROOT, env=environment, stdout=output, stderr=output
+            [sys.executable, *program, "up"], cwd=ROOT, env=environment, stdout=output, stderr=output
         )
     origin = f"https://localhost:{port}"
     product = Product(origin, data, environment, process, log, redis_url, database_url)
@@ -120,8 +125,8 @@ def start(*, database_url: str = "", redis_url: str = "", **settings: str) -> Pr
 
 
 @contextmanager
-def running(**settings: str) -> Iterator[Product]:
-    product = start(**settings)
+def running(*, program: tuple[str, ...] = HONEST, **settings: str) -> Iterator[Product]:
+    product = start(program=program, **settings)
     try:
         yield product
     finally:

@@ -211,11 +211,12 @@ export class Call extends EventTarget {
   }
 
   /**
-   * Whether a description names no other certificate than the one known.
+   * Whether a description names one certificate, and no other than the one known.
    * @param {string} sdp
    */
   names(sdp) {
-    return !this.expected || namedFingerprint(sdp) === this.expected;
+    const named = namedFingerprint(sdp);
+    return this.expected ? named === this.expected : Boolean(named);
   }
 
   /** @param {"audio" | "video"} kind */

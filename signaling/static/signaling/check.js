@@ -225,9 +225,7 @@ export class Check extends EventTarget {
    * @param {string} value
    */
   say(step, value, key = "") {
-    const { run } = this;
-    if (!run) return;
-    const { negotiation, tabs } = run.facts;
+    const { negotiation, tabs } = this.run?.facts ?? { negotiation: this.call.negotiation, tabs: { [this.other]: this.call.peer } };
     this.wire.send({ kind: "proof", negotiation, peer: tabs[this.other], step, value, key });
   }
 
@@ -238,6 +236,7 @@ export class Check extends EventTarget {
   async heard(frame, peer) {
     if (frame.from !== this.other || frame.peer !== this.wire.tab || this.state === "failed") return;
     const { run } = this;
+    if (frame.step === "differ") return frame.negotiation === this.call.negotiation ? this.fail("differ") : undefined;
     if (!run || run.facts.negotiation !== frame.negotiation || run.facts.tabs[this.other] !== peer) {
       // The other side knew this side's certificate a moment sooner.
       if (this.early.length < EARLY_FRAMES) this.early.push({ peer, frame });
@@ -249,7 +248,6 @@ export class Check extends EventTarget {
     else if (frame.step === "nonce") await this.heardNonce(run, frame.value);
     else if (frame.step === "reveal") await this.heardReveal(run, frame.value);
     else if (frame.step === "agreed") await this.heardAgreed(run, frame.value);
-    else if (frame.step === "differ") await this.fail("differ");
   }
 
   /**
@@ -378,7 +376,7 @@ export class Check extends EventTarget {
     this.why = why;
     this.become("failed");
     this.settle();
-    if (this.run) this.say("differ", await proof.agreement(this.role, this.run.seed));
+    if (this.call.negotiation >= 0 && this.call.peer) this.say("differ", await proof.agreement(this.role, this.run?.seed ?? ""));
     this.call.close();
     await this.report();
   }

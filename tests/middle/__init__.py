@@ -1,0 +1,1 @@
+"""Somebody in the middle: the product's own server, changed so that it cheats, and runs against it."""

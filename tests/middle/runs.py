@@ -1,0 +1,190 @@
+"""One call after the other through a server that may cheat, each in browsers of its own, and what came of it."""
+
+import json
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from tests.browser.people import until, visitor
+from tests.browser.product import Product
+
+#: the slowest word is that the check does not get through, after four seconds; the rest is a busy machine
+WORD_WITHIN = 25.0
+WATCHED_ON_MS = 1000
+#: what begins after an honest call was seen to be one
+LATER = ("restart", "replay", "bridge_later", "restarted", "reloaded")
+
+PREPARE = """
+from accounts.models import User
+from accounts.sessions import staff_actor
+from consults import consent, invitations, seats, visit
+from vault.models import Patient
+user = User.objects.get(email="garcia@riverside.example")
+by = staff_actor(user)
+answer = []
+for _ in range({runs}):
+    consult = visit.start(user, Patient.objects.order_by("created_at").first(), by)
+    seat = invitations.redeem(invitations.invite(consult, by)[1], source="")
+    here = seat.participant
+    here.identity_confirmed_at = here.joined_at
+    here.save()
+    visit.devices_tested(here, {{"camera": True, "microphone": True, "speaker": True}}, source="test")
+    shown = consent.digest_of(consent.statement_for(consult, "video_visit"))
+    consent.give(here, shown=shown, typed_name="A", recording=None, source="")
+    visit.wait(here, source="")
+    answer.append([str(consult.id), seats.cookie_name(consult.id), seat.secret])
+"""
+#: counts the frames of the other side that this page shows; of those that count, see `begin_again`
+NOTE_FRAMES = """
+(() => {
+  Object.assign(window, { shown: 0, before: 0, fromAlarm: false });
+  const counts = () => window.fromAlarm
+    ? document.querySelector("[data-proof-alarm]").open
+    : window.connections.length > window.before;
+  const look = () => {
+    const video = document.querySelector("video[data-remote]");
+    if (!video) return requestAnimationFrame(look);
+    const note = () => { if (counts()) window.shown += 1; video.requestVideoFrameCallback(note); };
+    video.requestVideoFrameCallback(note);
+  };
+  addEventListener("DOMContentLoaded", look);
+})();
+"""
+STATE = """
+() => ({
+  state: document.querySelector("[data-proof-chip]").dataset.state,
+  alarm: document.querySelector("[data-proof-alarm]").open,
+  stuck: !document.querySelector("[data-proof-stuck]").hidden,
+  shown: window.shown,
+  tracks: document.querySelector("video[data-remote]").srcObject?.getTracks().length ?? 0,
+})
+"""
+CALL = 'window.connections.findLast((one) => one.getReceivers().some(({ track }) => track.kind === "video"))'
+REMOTE = f"({CALL}).currentRemoteDescription?.sdp.match(/a=ice-ufrag:.*/)?.[0]"
+
+
+@dataclass
+class Came:
+    """What one page showed in the end. `shown`: frames that may not be seen of a man, and must be of a person."""
+
+    state: str
+    alarm: bool
+    stuck: bool
+    shown: int
+    tracks: int
+
+
+@dataclass
+class Call:
+    """One call: whose page is whose, and the man's attack."""
+
+    attack: str
+    room: Page
+    patient: Page
+
+
+def plan(product: Product, visits: list[list[str]], attacks: list[str]) -> None:
+    """Tell the cheating server what to do with which consult."""
+    told = {visit[0]: attack for visit, attack in zip(visits, attacks, strict=True)}
+    path = product.data / "middle.json"
+    before = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps({**before, **told}))
+
+
+def prepare(product: Product, attacks: list[str]) -> list[list[str]]:
+    visits: list[list[str]] = product.ask(PREPARE.format(runs=len(attacks)))
+    plan(product, visits, attacks)
+    return visits
+
+
+def call(browser: Browser, desk: BrowserContext, product: Product, visit: list[str], attack: str, secret: str) -> Call:
+    """Both people come, with the link's secret in both browsers, and she is admitted."""
+    consult, cookie, seat = visit
+    carried = f"{NOTE_FRAMES}; if ('{secret}') sessionStorage.setItem('telehealth-link-secret', '{secret}');"
+    phone = visitor(browser, width=390, height=800)
+    phone.add_init_script(carried)
+    phone.add_cookies([{"name": cookie, "value": seat, "url": product.origin, "secure": True, "httpOnly": True}])
+    patient = phone.new_page()
+    patient.goto(f"{product.origin}/visit/{consult}/")
+    until(patient, "document.querySelector('[data-step=waiting] video')?.readyState >= 2")
+    room = desk.new_page()
+    room.add_init_script(carried)
+    room.goto(f"{product.origin}/consults/{consult}/")
+    room.click("[data-admit]:not([disabled])")
+    return Call(attack, room, patient)
+
+
+def settle(running: Call) -> tuple[Came, Came]:
+    """Until both pages have come to a word, and a little longer: what is shown late counts too."""
+    pages = (running.room, running.patient)
+    if running.attack in LATER:
+        for page in pages:
+            until(page, f"window.shown > 3 && ({STATE})().state === 'link'", seconds=WORD_WITHIN)
+        begin_again(running)
+    ends = time.monotonic() + WORD_WITHIN
+    while True:
+        came = look(running)
+        if undisturbed(came):
+            return came
+        if caught(came) or time.monotonic() > ends:
+            running.room.wait_for_timeout(WATCHED_ON_MS)
+            return look(running)
+        running.room.wait_for_timeout(100)
+
+
+def look(running: Call) -> tuple[Came, Came]:
+    room, patient = (Came(**page.evaluate(STATE)) for page in (running.room, running.patient))
+    return room, patient
+
+
+def begin_again(running: Call) -> None:
+    """What gives a man his second chance: another negotiation of the same page, or another page.
+
+    What was shown before was honest. Of a new connection every frame counts; where the old one goes on, those after the
+    alarm count, or all where there is no man.
+    """
+    if "restart" in running.attack:
+        for page in (running.room, running.patient):
+            page.evaluate("(fromAlarm) => Object.assign(window, { fromAlarm, shown: 0 })", running.attack == "restart")
+        known = running.patient.evaluate(REMOTE)
+        running.patient.evaluate(f"{CALL}.restartIce()")
+        if running.attack == "restarted":
+            until(running.patient, f"({REMOTE} ?? {json.dumps(known)}) !== {json.dumps(known)}", seconds=WORD_WITHIN)
+    else:
+        running.room.evaluate("Object.assign(window, { before: window.connections.length, shown: 0 })")
+        running.patient.reload()
+
+
+def leave(running: Call) -> None:
+    running.room.close()
+    running.patient.context.close()
+
+
+def new_secret() -> str:
+    return secrets.token_urlsafe(32)
+
+
+def did(product: Product) -> dict[str, list[str]]:
+    """What the man noted that he did, by consult."""
+    done: dict[str, list[str]] = {}
+    path = product.data / "middle.log"
+    for line in path.read_text().splitlines() if path.exists() else []:
+        consult, _, what = line.partition(" ")
+        done.setdefault(consult, []).append(what)
+    return done
+
+
+def caught(came: tuple[Came, Came]) -> bool:
+    """Nothing of the other side is shown, and both pages say so: an alarm, or that the check does not get through."""
+    return all(not one.shown and not one.tracks and (one.alarm or one.stuck) for one in came)
+
+
+def undisturbed(came: tuple[Came, Came]) -> bool:
+    return all(one.state == "link" and one.shown and not one.alarm for one in came)
+
+
+def told(came: tuple[Came, Came]) -> Any:
+    return [one.__dict__ for one in came]
