@@ -9,9 +9,8 @@ from django.utils import timezone
 
 from accounts.models import User
 from consults.audit_models import AuditCheck
-from vault import audit, audit_key, audit_publish, audit_verify
+from vault import audit, audit_key, audit_publish, audit_tree, audit_verify
 from vault.core.notes import BadNote
-from vault.models import AuditEntry
 
 
 def begin(officer: User, by: audit.Actor) -> AuditCheck:
@@ -20,8 +19,8 @@ def begin(officer: User, by: audit.Actor) -> AuditCheck:
         if check.is_under_way:
             return check
     now = timezone.now()
-    total = AuditEntry.objects.order_by("-id").values_list("id", flat=True).first() or 0
-    check = AuditCheck.objects.create(officer=officer, at=now, moved_at=now, total=total)
+    last = audit_tree.head()
+    check = AuditCheck.objects.create(officer=officer, at=now, moved_at=now, total=last.size if last else 0)
     audit.record("audit.verify", by, check=str(check.pk))
     return check
 

@@ -156,7 +156,8 @@ def chips(wanted: Wanted) -> list[Chip]:
 
 
 def found(clinic: UUID, typed: str) -> list[Chip]:
-    """What typed words may mean: a record number, an id, somebody's name, words of an action. No protected value."""
+    """What typed words may mean: a record number, an id, somebody's name, words of an action or reason; no protected
+    value."""
     words = typed.split()
     if not words:
         return []
@@ -172,6 +173,11 @@ def found(clinic: UUID, typed: str) -> list[Chip]:
         Chip(f"Who {sentence}", Wanted(action=action))
         for action, sentence in ACTIONS.items()
         if all(word in f"{action} {sentence}" for word in low)
+    ]
+    choices += [
+        Chip(f"What was done to: {said.lower()}", Wanted(purpose=why))
+        for why, said in WHY.items()
+        if all(word in said.lower() for word in low)
     ]
     return choices[:MOST_CHOICES]
 

@@ -48,7 +48,8 @@ def test_a_whole_log_holds(cast, officer):
     assert "The log holds" in page
     assert "does not hold" not in page
     assert AuditEntry.objects.get(action="audit.verify").person == str(cast.officer.pk)
-    assert AuditCheck.objects.get().looked_at == audit_tree.head().size > 5
+    check = AuditCheck.objects.get()
+    assert check.looked_at == check.total == audit_tree.head().size > 5
 
 
 def test_the_page_says_which_months_are_in_files(cast, officer):

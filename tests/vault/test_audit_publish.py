@@ -16,7 +16,7 @@ from tests.vault.test_audit_verify import as_thief, edit, key, log, verified  # 
 from vault import audit_publish, audit_sealing, audit_verify
 from vault.audit import record
 from vault.audit_tree import head
-from vault.core.notes import COSIGNATURE, BadNote, Signer, parse_note, verify
+from vault.core.notes import COSIGNATURE, BadNote, Checkpoint, Note, Signer, parse_note, verify
 from vault.models import AuditBatch, AuditWitnessing
 from vault.witness import NotCosigned, Server, Witness
 
@@ -127,6 +127,13 @@ def test_a_checkpoint_that_the_logs_key_did_not_sign_is_refused(log, key, publis
     stranger = Signer(key.key.name, Ed25519PrivateKey.generate())
     with pytest.raises(BadNote):
         list(audit_publish.seen_in(published, stranger.key))
+
+
+def test_a_checkpoint_of_another_log_that_has_the_same_key_is_refused(log, key, tmp_path):  # noqa: F811
+    text = Checkpoint("clinic.example/other", 12, bytes(head().root)).text()
+    (tmp_path / "note").write_bytes(Note(text, (key.sign(text),)).encode())
+    with pytest.raises(BadNote, match="another log"):
+        list(audit_publish.seen_in(tmp_path / "note", key.key))
 
 
 def test_an_address_gets_the_note(log, key, settings, receiver):  # noqa: F811
