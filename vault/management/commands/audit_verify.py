@@ -5,10 +5,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
+from django.db.models import Max
 
 from vault import audit_key, audit_publish, audit_verify
 from vault.core.notes import BadNote, parse_vkey
-from vault.models import AuditEntry
+from vault.models import AuditBatch
 
 #: letters of the bar that says how far it has come
 BAR = 40
@@ -61,14 +62,13 @@ class Command(BaseCommand):
             raise SystemExit(1)
 
     def _progress(self) -> Any:
-        last = AuditEntry.objects.order_by("-id").values_list("id", flat=True).first() or 1
-        done = 0
+        size, done = AuditBatch.objects.aggregate(size=Max("size"))["size"] or 1, 0
 
         def tell(entries: int) -> None:
             nonlocal done
             done += entries
             if self.stderr.isatty():
-                part = min(1.0, done / last)
+                part = min(1.0, done / size)
                 bar = "#" * int(part * BAR)
                 self.stderr.write(f"\r[{bar:-<{BAR}}] {part:4.0%}  {done:,} entries", ending="")
 
