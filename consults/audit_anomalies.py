@@ -87,7 +87,7 @@ def look(clinic: UUID, wanted: Wanted, by: Actor) -> Found:
     where = audit_lists.scope(clinic, about)
     rows, edge = audit_lists.last_stretch(where, interesting, COLUMNS, MOST_ROWS)
     read = [row for row in rows if row.outcome == DONE]
-    masked, _ = audit_lists.last_stretch(where, LOOKS, COLUMNS, MOST_LOOKS)
+    masked = audit_lists.rows_from(where, edge, LOOKS, COLUMNS, MOST_LOOKS)
     same = audit_relatives.compare(clinic, [read, masked], by)
     found = [*_of_concerns(clinic, wanted), *many_patients(read), *refusals(rows), *guesses(rows)]
     found += relatives(same.pairs)

@@ -175,8 +175,13 @@ def newest_id() -> int:
 
 def last_stretch(where: Scope, actions: Any, columns: tuple[str, ...], most: int) -> tuple[list[Any], int | None]:
     """Rows of the newest stretch that fit `actions` as well; the id with which it ended, if it goes on."""
+    edge = where.between().order_by("-id").values_list("id", flat=True)[NEWEST - 1 : NEWEST].first()
+    return rows_from(where, edge, actions, columns, most), edge
+
+
+def rows_from(where: Scope, edge: int | None, actions: Any, columns: tuple[str, ...], most: int) -> list[Any]:
+    """Of the stretch that ended there."""
     rows = where.between()
-    edge = rows.order_by("-id").values_list("id", flat=True)[NEWEST - 1 : NEWEST].first()
     if edge is not None:
         rows = rows.filter(id__gte=edge)
-    return list(rows.filter(where.rest, actions).order_by("-id").values_list(*columns, named=True)[:most]), edge
+    return list(rows.filter(where.rest, actions).order_by("-id").values_list(*columns, named=True)[:most])
