@@ -1,11 +1,12 @@
 """What is wrong with a call, rule by rule, played second by second."""
 
+from collections import deque
 from dataclasses import dataclass
 from uuid import UUID
 
 import pytest
 
-from signaling.watch_rules import KINDS, Finding, Limits, Watch
+from signaling.watch_rules import KINDS, Finding, Limits, Side, Watch, standing
 
 DOC, PATIENT = UUID(int=1), UUID(int=2)
 CONSULT = UUID(int=7)
@@ -59,6 +60,13 @@ def play():
 #: who says what differently -> what that is, about whom, after how many seconds at the earliest and at the latest
 WRONG = {
     "nothing arrives": (PATIENT, {"audio_packets": 0, "level_in": 0.0}, ("one_way_audio", DOC), 10, 18),
+    "nothing arrives where a browser does not say how loud it is": (
+        PATIENT,
+        {"audio_packets": 0, "level_in": None},
+        ("one_way_audio", DOC),
+        10,
+        18,
+    ),
     "packets of nothing arrive": (PATIENT, {"level_in": 0.0}, ("one_way_audio", DOC), 10, 18),
     "she is silent": (PATIENT, {"level_out": 0.0}, ("silent", PATIENT), 84, 96),
     "no new pictures": (DOC, {"frames_per_second": 0.0}, ("frozen_video", PATIENT), 10, 18),
@@ -78,6 +86,15 @@ def test_it_is_said_once_in_time_and_taken_back(play, name):
     play.says[who] = Sample()
     play.go(20)
     assert play.stands == set()
+
+
+def test_two_samples_are_too_few_to_know():
+    speaks = deque((at, Sample(), 4.2) for at in range(60, 101, 2))
+    hears = deque((at, Sample(audio_packets=0, level_in=0.0), None) for at in (80, 95, 98))
+    sides = {DOC: Side(heard=100, since=0, seen=speaks), PATIENT: Side(heard=100, since=0, seen=hears)}
+    assert standing(sides, 100, LIMITS) == frozenset()
+    hears.append((100, Sample(audio_packets=0, level_in=0.0), None))
+    assert standing(sides, 100, LIMITS) == {Finding("one_way_audio", DOC)}
 
 
 #: what looks a little like it, and is none
