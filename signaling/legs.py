@@ -19,6 +19,8 @@ NO_SERVERS = RTCConfiguration(iceServers=[])
 TO_CONNECT = 10.0
 #: seconds after which a leg that is not connected is given up; the page does after 6
 TO_OPEN = 20.0
+#: seconds that aiortc may take to close one; the worker's leases wait for it
+TO_CLOSE = 2.0
 guard.install()
 
 
@@ -94,9 +96,12 @@ class Leg:
         """Close the sockets; what came until then is counted. `why` is a word of the log."""
         if not self._closed:
             self._closed = True
-            await self.pc.close()
-            self.ended = self._end(why)
-            self._on_closed(self)
+            try:
+                async with asyncio.timeout(TO_CLOSE):
+                    await self.pc.close()
+            finally:
+                self.ended = self._end(why)
+                self._on_closed(self)
 
 
 class MonitorLeg(Leg):
@@ -160,5 +165,7 @@ class VoiceLeg(Leg):
     async def close(self, why: str) -> None:
         if self._recorder:
             self._recorder.drop()
-        await super().close(why)
-        self.over.set()
+        try:
+            await super().close(why)
+        finally:
+            self.over.set()

@@ -16,6 +16,7 @@ from msgspec import structs
 from redis import asyncio as redis
 
 from accounts.models import User
+from consults import visit
 from consults.hints import consult_group
 from consults.models import Consult
 from consults.quality_models import QualitySample
@@ -25,7 +26,7 @@ from signaling.legs import NO_SERVERS, MonitorLeg
 from signaling.sctp import PIECES, STREAMS, GuardedSctp
 from signaling.sdp import BadDescription, candidate_allowed, check_description
 from signaling.worker import OFFERS_AT_ONCE
-from tests.cast import bring_to
+from tests.cast import BY, bring_to
 from tests.signaling.browser_end import QUALITY, monitored
 from tests.signaling.sockets import description, offer
 from vault.models import AuditEntry
@@ -181,6 +182,29 @@ async def test_an_offer_beyond_the_limit_leaves_no_entry(sockets, worker):
     await asyncio.sleep(0.5)
     entries = AuditEntry.objects.filter(action="worker.monitor").count
     assert await database_sync_to_async(entries)() <= 8
+
+
+@pytest.mark.parametrize("how", ["hangs", "fails"])
+async def test_a_leg_that_cannot_be_closed_holds_nothing_up(sockets, worker, monkeypatch, how):
+    monkeypatch.setattr("signaling.legs.TO_CLOSE", 0.3)
+    now, peer = await sockets.visit("admitted"), RTCPeerConnection(NO_SERVERS)
+    await monitored(await (await sockets.patient(now)).hello(), peer)
+    ((_, leg),) = worker.legs.values()
+    close = leg.pc.close
+
+    async def odd():
+        if how == "fails":
+            raise RuntimeError
+        await asyncio.sleep(60)
+
+    leg.pc.close = odd
+    await database_sync_to_async(visit.end)(now.consult, BY)
+    ended = AuditEntry.objects.filter(action="worker.close", detail__why="over").exists
+    async with asyncio.timeout(4):
+        while not await database_sync_to_async(ended)():
+            await asyncio.sleep(0.05)
+    assert not worker.legs
+    await asyncio.gather(close(), peer.close())
 
 
 # -- figures that the database cannot keep -------------------------------------------------------------------
