@@ -8,9 +8,9 @@ from typing import Any
 from uuid import UUID
 
 from channels.db import database_sync_to_async
-from django.db import DataError, IntegrityError, connection, transaction
+from django.db import DataError, IntegrityError, transaction
 from django.db.models import Q
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from consults import consent, voice
 from consults.models import Consent, Consult, Participant
@@ -22,7 +22,8 @@ from vault import audit, rows
 
 logger = logging.getLogger(__name__)
 
-#: renewed every second; a worker that was killed is noticed when this is over
+#: renewed every second; a worker that was killed is noticed when this is over. By the database's clock, which workers
+#: on all machines share: whose own is slow would lose her leases at once
 LEASE = timedelta(seconds=5)
 #: lapsed leases that one worker looks after in a second
 AT_ONCE = 500
@@ -33,24 +34,13 @@ Ask = tuple[UUID, UUID, str]
 Sample = tuple[UUID, UUID, datetime, Quality, float | None]
 
 
-def _now() -> datetime:
-    """By the database's clock, which workers on all machines share: whose own is slow would lose her leases at once."""
-    if connection.vendor != "postgresql":
-        return timezone.now()  # one machine
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        found: datetime = cursor.fetchone()[0]
-    return found
-
-
 @transaction.atomic
 def claim_many(worker: str, asks: Sequence[Ask]) -> list[bool]:
     """Lease consults that are free, ours or lapsed to this worker; says of each leg whether it may be.
 
     Of workers that ask at once exactly one gets a consult: it locks the row, the others pass it over.
     """
-    now = _now()
-    free = Q(worker="") | Q(worker=worker) | Q(worker_until=None) | Q(worker_until__lt=now)
+    free = Q(worker="") | Q(worker=worker) | Q(worker_until=None) | Q(worker_until__lt=Now())
     wanted = Consult.objects.filter(free, pk__in={consult for consult, _, _ in asks}, ended_at=None).order_by("pk")
     before = dict(wanted.select_for_update(skip_locked=True).values_list("pk", "worker"))
     seats = {
@@ -67,7 +57,9 @@ def claim_many(worker: str, asks: Sequence[Ask]) -> list[bool]:
         for consult, participant, leg in asks
     ]
     taken = [ask for ask, yes in zip(asks, granted, strict=True) if yes]
-    Consult.objects.filter(pk__in={consult for consult, _, _ in taken}).update(worker=worker, worker_until=now + LEASE)
+    Consult.objects.filter(pk__in={consult for consult, _, _ in taken}).update(
+        worker=worker, worker_until=Now() + LEASE
+    )
     for consult, participant, leg in taken:
         seat = seats[participant]
         patient = seat.consult.patient_id
@@ -83,9 +75,8 @@ def claim(worker: str, consult_id: UUID, participant_id: UUID, leg: str) -> bool
 def renew(worker: str, legs: Iterable[Ask]) -> dict[tuple[UUID, str], str]:
     """Renew the leases of these legs' consults; gives the (participant, leg) pairs that have to be closed, and why."""
     legs = list(legs)
-    now = _now()
     consults = {consult for consult, _, _ in legs}
-    Consult.objects.filter(pk__in=consults, worker=worker, ended_at=None).update(worker_until=now + LEASE)
+    Consult.objects.filter(pk__in=consults, worker=worker, ended_at=None).update(worker_until=Now() + LEASE)
     seats = {
         p.pk: p
         for p in Participant.objects.select_related("consult__clinic").filter(
@@ -131,7 +122,7 @@ def free_lapsed() -> list[tuple[UUID, UUID, str]]:
 
     Each as (consult, participant, tab). Of several workers that ask at once each gets others.
     """
-    lapsed = Consult.objects.filter(ended_at=None, worker_until__lt=_now())
+    lapsed = Consult.objects.filter(ended_at=None, worker_until__lt=Now())
     found = list(lapsed.select_for_update(skip_locked=True).values_list("pk", flat=True)[:AT_ONCE])
     if not found:
         return []

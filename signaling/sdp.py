@@ -74,17 +74,17 @@ def without_bad_candidates(sdp: str, leg: str, *, relay_only: bool = False) -> s
 
 
 def asked_by_worker(sdp: str, *, private: bool) -> str:
-    """The description without the candidates that the worker does not ask, and without the word that these were all.
+    """The description without the candidates that the worker does not ask, and then without the word that they are all.
 
     A browser behind an address that is passed over gets through by its own checks; ICE would have given up before.
     """
     lines = sdp.split("\r\n")
-    return "\r\n".join(
+    kept = [
         line
         for line in lines
-        if line != "a=end-of-candidates"
-        and (not line.startswith("a=candidate:") or candidate_allowed(line[2:], "monitor", private=private))
-    )
+        if not line.startswith("a=candidate:") or candidate_allowed(line[2:], "monitor", private=private)
+    ]
+    return "\r\n".join(line for line in kept if len(kept) == len(lines) or line != "a=end-of-candidates")
 
 
 def _without_address(line: str) -> str:
