@@ -15,6 +15,8 @@ from django.db.models import Model
 Rows = Sequence[Sequence[Any]]
 #: of the time that a batch held SQLite's lock, how much is left to others before the next batch
 BREATH = 0.25
+#: rows overwritten in one statement: it is in memory three times over, and index blocks have up to 4 KB
+PUT_AT_ONCE = 2000
 
 
 class StillStreaming(Exception):
@@ -70,7 +72,8 @@ def put_many(model: type[Model], columns: Sequence[str], rows: Rows, *, key: str
         if connection.vendor == "postgresql":
             fetched = ", ".join(f"unnest(%s::{_types(model)[c]}[])" for c in columns)
             sql = f"INSERT INTO {table} ({names}) SELECT {fetched} ON CONFLICT ({key}) DO UPDATE SET {sets}"
-            cursor.execute(sql, [list(column) for column in zip(*rows, strict=True)])
+            for at in range(0, len(rows), PUT_AT_ONCE):
+                cursor.execute(sql, [list(column) for column in zip(*rows[at : at + PUT_AT_ONCE], strict=True)])
         else:
             marks = ", ".join(["%s"] * len(columns))
             sql = f"INSERT INTO {table} ({names}) VALUES ({marks}) ON CONFLICT ({key}) DO UPDATE SET {sets}"  # noqa: S608

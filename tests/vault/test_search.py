@@ -206,7 +206,7 @@ def _many(clinic, count, seed=1):
                 "birth_date": f"{pick.randrange(1930, 2020)}-0{pick.randrange(1, 10)}-11",
                 "phone": f"+4420794{n:05d}",
             },
-            f"B{n}",
+            f"B{seed}-{n}",
         )
         for n in range(count)
     ]
@@ -256,6 +256,15 @@ def test_one_by_one_or_together_the_lists_are_the_same(cast):
         rows.append((made.pk, bulk.NewRecord({"name": name, "birth_date": "1999-09-09"}, "")))
     found = search.find(cast.other_clinic.id, "ma", BY, limit=5000).patients
     assert [p.pk for p in found] == _expected(rows, "ma")
+
+
+def test_lists_that_are_written_in_pieces_are_whole(cast, monkeypatch):
+    monkeypatch.setattr("vault.rows.PUT_AT_ONCE", 7)
+    rows = _many(cast.other_clinic.id, 40) + _many(cast.other_clinic.id, 41, seed=2)
+    words = {word for _, row in rows for word in fold(row.values["name"]).split()}
+    for query in {word[:letters] for word in words for letters in range(2, 9) if len(word) >= letters}:
+        found = search.find(cast.other_clinic.id, query, BY, limit=5000).patients
+        assert [p.pk for p in found] == _expected(rows, query)
 
 
 def test_who_changes_her_name_is_found_by_the_new_one_alone(cast):
