@@ -384,7 +384,7 @@ def test_the_board_shows_the_clinics_visits_and_names_no_patient_to_the_operator
         "Clinician hears <strong>4.2",
         "Patient hears <strong>2.5",
         "Poor",
-        "over the relay",
+        "Over the relay",
         "Hard to follow",
     ):
         assert shown in page
