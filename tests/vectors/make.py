@@ -20,6 +20,8 @@ PLACE = {
     "field": "phone",
     "token": "tel_" + "a" * 26,
 }
+#: of what has a token and no column in the record
+NOTE = {**PLACE, "field": "consult_note", "token": "cnt_" + "a" * 26}
 TEXTS = {"a phone number": "+442079460142", "nothing": "", "four scripts": "Zoë Ωmega 山田 يوسف", "long": "x" * 8000}
 
 
@@ -28,20 +30,28 @@ def place_of(vector: dict[str, Any]) -> Place:
     return Place(clinic, patient, vector["generation"], vector["field"], vector["token"])
 
 
-def good() -> list[dict[str, Any]]:
-    sealer, place = Sealer(KEY), place_of(PLACE)
+def good(where: dict[str, Any]) -> list[dict[str, Any]]:
+    sealer, place = Sealer(KEY), place_of(where)
     return [
-        {"name": name, "key": KEY.hex(), **PLACE, "sealed": sealer.seal(text.encode(), place).hex(), "opens": text}
+        {"name": name, "key": KEY.hex(), **where, "sealed": sealer.seal(text.encode(), place).hex(), "opens": text}
         for name, text in TEXTS.items()
     ]
 
 
-def hostile(vector: dict[str, Any]) -> list[dict[str, Any]]:
+def everything() -> list[dict[str, Any]]:
+    fields, notes = good(PLACE), good(NOTE)
+    as_notes = notes + hostile(notes[0], field="signed_name", token="cnt_" + "b" * 26)
+    return [*fields, *hostile(fields[0]), *({**one, "name": f"note: {one['name']}"} for one in as_notes)]
+
+
+def hostile(
+    vector: dict[str, Any], *, field: str = "national_id", token: str = "tel_" + "b" * 26
+) -> list[dict[str, Any]]:
     sealed = bytes.fromhex(vector["sealed"])
     changes: dict[str, dict[str, Any]] = {
         "another key": {"key": bytes(32).hex()},
-        "moved to another field": {"field": "national_id"},
-        "moved to another token": {"token": "tel_" + "b" * 26},
+        "moved to another field": {"field": field},
+        "moved to another token": {"token": token},
         "moved to another patient": {"patient": PLACE["clinic"]},
         "moved to another clinic": {"clinic": PLACE["patient"]},
         "moved to another generation": {"generation": 2},
@@ -68,5 +78,4 @@ def _flipped(sealed: bytes, at: int) -> str:
 
 
 if __name__ == "__main__":
-    vectors = good()
-    FILE.write_text(json.dumps(vectors + hostile(vectors[0]), indent=1, ensure_ascii=False) + "\n")
+    FILE.write_text(json.dumps(everything(), indent=1, ensure_ascii=False) + "\n")
