@@ -13,8 +13,9 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from telehealth import certificate, demo
-from vault import audit_key, keyfile
+from vault import audit_key, keyfile, keyring
 from vault.custody import VaultUnavailable
+from vault.models import IndexKey
 
 logger = logging.getLogger("telehealth")
 
@@ -37,17 +38,20 @@ class Command(BaseCommand):
         self.stdout.write("Stopped.")
 
     def _prepare(self) -> None:
-        if not Path(settings.VAULT_KEY_FILE).exists():
-            self._create_vault_key()
         if not audit_key.path().exists():
             audit_key.create(settings.AUDIT_ORIGIN)
         call_command("migrate", verbosity=0, interactive=False)
+        self._vault_key()
         self._collect_static()
         demo.seed()
 
-    def _create_vault_key(self) -> None:
+    def _vault_key(self) -> None:
+        """The key file, made where nothing was sealed yet. Beside patients a fresh one would only hide what is lost."""
         try:
-            keyfile.configured_file().create()
+            file = keyfile.configured_file()
+            if not file.path.exists() and not IndexKey.objects.exists():
+                file.create()
+            keyring.prove()
         except VaultUnavailable as error:
             raise CommandError(str(error)) from None
 
