@@ -75,6 +75,7 @@ class VisitConsumer(Watched):
         self.offers = protocol.Rate(WORKER_OFFERS_PER_SECOND, WORKER_OFFERS_AT_ONCE, time.monotonic())
         self.checks = protocol.Rate(CHECKS_PER_SECOND, CHECKS_AT_ONCE, time.monotonic())
         self.candidates = 0
+        self.early: list[tuple[str, str]] = []
         await self.channel_layer.group_add(consult_group(self.consult_id), self.channel_name)
         await self.channel_layer.group_add(seat_group(self.visitor.participant.id), self.channel_name)
         await relay().join(str(self.visitor.participant.id), self)
@@ -141,6 +142,10 @@ class VisitConsumer(Watched):
         except DatabaseError:  # nobody comes in unwritten; the page comes back by itself
             logger.exception("an arrival could not be written down")
             await self.shut(LATER)
+            return
+        early, self.early = self.early, []
+        for text, from_tab in early:
+            await self.take(text, from_tab)
 
     async def describe(self, frame: protocol.Description) -> None:
         sdp.check_description(frame.sdp, frame.leg)
@@ -242,7 +247,12 @@ class VisitConsumer(Watched):
 
     async def take(self, text: str, from_tab: str) -> None:
         """A frame from the other side, if the gate is still open and the other side's page is the one we know."""
-        if self.closing or self.view is None:
+        if self.closing:
+            return
+        if self.view is None:
+            # The other side heard of this page sooner than this socket has looked: kept until it has.
+            if len(self.early) < protocol.MAX_CANDIDATES:
+                self.early.append((text, from_tab))
             return
         if from_tab != self.peer:
             # The other side's page is newer than what this socket knows: look, so that the tab comes first.
@@ -323,4 +333,7 @@ class VisitConsumer(Watched):
     async def shut(self, code: int) -> None:
         if not self.closing:
             self.closing = True
+            if self.visitor:
+                # At once: over a dead path the close is not answered for minutes, and frames would go astray here.
+                await relay().leave(str(self.visitor.participant.id), self)
             await self.close(code=code)

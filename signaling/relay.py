@@ -188,9 +188,10 @@ class Relay:
             await self._bus.follow(seat)
 
     async def leave(self, seat: str, socket: Socket) -> None:
-        sockets = self._here[seat]
-        if socket in sockets:
-            sockets.remove(socket)
+        sockets = self._here.get(seat, [])
+        if socket not in sockets:
+            return  # it was shut before it closed
+        sockets.remove(socket)
         if not sockets:
             del self._here[seat]
             if self._bus:
@@ -209,7 +210,8 @@ class Relay:
             await self._hand_over(socket, text[2 * TAB :], text[TAB : 2 * TAB])
 
     def _page(self, seat: str, tab: str) -> Socket | None:
-        return next((socket for socket in self._here.get(seat, ()) if socket.tab == tab), None)
+        # The newest: when a page changes networks, its dead socket stays open here for a while beside the new one.
+        return next((socket for socket in reversed(self._here.get(seat, [])) if socket.tab == tab), None)
 
     async def _hand_over(self, socket: Socket, text: str, from_tab: str) -> None:
         try:

@@ -22,11 +22,11 @@ ARGUMENTS = [
     "--use-fake-device-for-media-stream",
     "--autoplay-policy=no-user-gesture-required",
 ]
-#: lets a test look into the page's own peer connections
+#: lets a test look into the page's own peer connections, also those that it makes in a frame
 WATCH = """
 (() => {
   const Native = window.RTCPeerConnection;
-  window.connections = [];
+  window.connections = window.parent.connections ?? [];
   window.RTCPeerConnection = function (...given) {
     const made = new Native(...given);
     window.connections.push(made);

@@ -79,8 +79,13 @@ def test_a_connection_that_stays_away_leads_to_the_phone_after_half_a_minute_and
     assert set(steps[:19]) == {"video"}
     assert play((5, FINE), (16, GONE))[-1] == "phone"
     assert play((5, FINE), (16, GONE), (1, FINE))[-1] == "video"
-    assert play((20, AWFUL), (20, GONE), (1, AWFUL))[-1] == "audio"
+    assert play((20, AWFUL), (20, GONE), (1, FINE))[-1] == "audio"
 
 
 def test_nobody_is_sent_to_the_phone_because_the_other_side_has_left():
     assert set(play((5, FINE), (100, AWAY))) == {"video"}
+
+
+def test_what_a_gap_left_in_the_figures_does_not_count():
+    assert set(play((5, FINE), (4, GONE), (4, AWFUL), (5, FINE))) == {"video"}
+    assert play((5, FINE), (4, GONE), (12, AWFUL))[-1] == "audio"

@@ -13,7 +13,7 @@ from accounts.models import User
 from consults import consent, invitations, visit
 from consults.hints import consult_group
 from consults.models import Consult, Participant
-from signaling import watched
+from signaling import consumers, watched
 from signaling.consumers import VisitConsumer
 from signaling.relay import relay
 from tests.cast import BY
@@ -496,3 +496,36 @@ async def test_a_socket_whose_handler_fails_leaves_nothing(sockets, monkeypatch)
         await socket.wire.wait(timeout=5)
     assert await _left_behind(before, now) == (set(), [])
     assert (await _do(Participant.objects.get, pk=now.seat.pk)).connection == ""
+
+
+# -- a page that comes back from another network -----------------------------------------------------------
+
+
+async def test_what_comes_before_the_first_look_is_kept_until_after_it(sockets, monkeypatch):
+    now = await sockets.visit("admitted")
+    clinician, _ = await sockets.in_call(now)
+    arrive = consumers.presence.arrive_async
+
+    async def slow(*given):
+        connection = await arrive(*given)
+        await asyncio.sleep(0.5)  # meanwhile the other side has heard of it
+        return connection
+
+    monkeypatch.setattr(consumers.presence, "arrive_async", slow)
+    again = await sockets.patient(now)
+    await again.send({"kind": "hello", "protocol": 1, "tab": again.tab})
+    await clinician.until("state", peer=again.tab)
+    await clinician.send(offer())
+    await again.until("state", peer=clinician.tab)
+    assert await again.until("description") == {**offer(), "from": "clinician"}
+
+
+async def test_of_two_sockets_of_one_page_the_newer_is_answered(sockets):
+    """Over a dead path the older one does not close for minutes."""
+    now = await sockets.visit("admitted")
+    clinician, patient = await sockets.in_call(now)
+    again = await sockets.patient(now)
+    await again.send({"kind": "hello", "protocol": 1, "tab": patient.tab})
+    await again.until("state", peer=clinician.tab)
+    await clinician.send(offer())
+    assert await again.until("description") == {**offer(), "from": "clinician"}

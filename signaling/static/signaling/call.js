@@ -9,15 +9,17 @@
 
 import { namedFingerprint } from "./proof.js";
 import { measure } from "./quality.js";
+import { Realm } from "./realm.js";
 
 /** @typedef {import("./wire.js").Wire} Wire */
 /** @typedef {"none" | "sound" | "all"} Extent */
 /** @typedef {"waiting" | "connecting" | "connected" | "interrupted" | "failed" | "closed"} CallState */
 
 const MEASURE_EVERY = 2000;
-const LOOK_EVERY = 200;
+const LOOK_EVERY = 100;
 /** without a packet for this long the path is taken for broken; the polite side is the first to look for another */
-const STARVED_AFTER = { polite: 600, impolite: 2500 };
+const STARVED_AFTER = { polite: 600, impolite: 7000 };
+const SUSPICIOUS_AFTER = 350;
 /** an offer is said again after this, and after twice that each time */
 const UNANSWERED_AFTER = 800;
 const UNANSWERED_AT_MOST = 6400;
@@ -55,6 +57,7 @@ export class Call extends EventTarget {
     /** when a packet came last, and since when another path is looked for (0: it is not) */
     this.packetAt = 0;
     this.seekingSince = 0;
+    this.doubted = false;
     /** @type {Promise<void>} */
     this.queue = Promise.resolve();
     /** @type {import("./quality.js").Totals | null} */
@@ -64,6 +67,7 @@ export class Call extends EventTarget {
     this.remote = new MediaStream();
     /** @type {RTCIceServer[]} */
     this.servers = [];
+    this.realm = new Realm();
     this.pc = this.fresh([]);
     this.preparedAt = 0;
     this.enqueue(() => this.prepare());
@@ -76,8 +80,20 @@ export class Call extends EventTarget {
     this.meter = setInterval(() => this.measure(), MEASURE_EVERY);
     this.looker = setInterval(() => this.look(), LOOK_EVERY);
     this.network = () => this.seek();
+    this.moved = false;
+    this.greeting = () => {
+      // The socket was gone and so is the path: this device is somewhere else now.
+      this.moved ||= this.starving() && this.pc.remoteDescription !== null;
+      if (this.moved) wire.rename();
+    };
+    this.socketUp = () => {
+      if (this.moved) this.startAfresh();
+      else if (this.waitsForAnswer()) this.sendDescription();
+      else this.seek();
+    };
+    wire.addEventListener("greeting", this.greeting);
     addEventListener("online", this.network);
-    wire.addEventListener("up", this.network);
+    wire.addEventListener("up", this.socketUp);
     if (wire.state) this.enqueue(() => this.heard(/** @type {any} */ (wire.state)));
   }
 
@@ -95,7 +111,7 @@ export class Call extends EventTarget {
   /** @param {RTCIceServer[]} servers */
   fresh(servers) {
     const certificates = this.certificate ? [this.certificate] : undefined;
-    const pc = new RTCPeerConnection({
+    const pc = this.realm.connection({
       iceServers: servers,
       iceTransportPolicy: this.relayOnly ? "relay" : "all",
       bundlePolicy: "max-bundle",
@@ -159,7 +175,7 @@ export class Call extends EventTarget {
   /** @param {RTCPeerConnection} pc */
   addSenders(pc) {
     for (const kind of /** @type {const} */ (["audio", "video"])) {
-      pc.addTransceiver(this.outgoing(kind) ?? kind, { direction: "sendrecv" });
+      redundant(pc.addTransceiver(this.outgoing(kind) ?? kind, { direction: "sendrecv" }));
     }
   }
 
@@ -341,6 +357,12 @@ export class Call extends EventTarget {
     const collision = frame.type === "offer" && (this.makingOffer || this.pc.signalingState !== "stable");
     this.ignoring = !this.polite && collision;
     if (this.ignoring && this.pc.signalingState === "have-local-offer") this.sendDescription(); // she may not have it
+    if (this.polite && collision && this.pc.remoteDescription) {
+      // Taking an own offer back leaves Chromium's picture standing still for good: both sides start afresh instead.
+      this.moved = true;
+      this.wire.renew();
+      return;
+    }
     if (this.ignoring || (frame.type === "answer" && this.pc.signalingState !== "have-local-offer")) return;
     await this.pc.setRemoteDescription({ type: frame.type, sdp: frame.sdp });
     if (frame.type === "offer") {
@@ -357,6 +379,7 @@ export class Call extends EventTarget {
     for (const transceiver of this.pc.getTransceivers()) {
       const kind = transceiver.receiver.track.kind === "audio" ? "audio" : "video";
       transceiver.direction = "sendrecv";
+      redundant(transceiver);
       if (transceiver.sender.track !== this.outgoing(kind)) await transceiver.sender.replaceTrack(this.outgoing(kind));
     }
   }
@@ -402,11 +425,17 @@ export class Call extends EventTarget {
     if (last > this.packetAt) {
       this.packetAt = last;
       this.seekingSince = 0;
+      this.doubted = false;
       if (this.pc.connectionState === "connected") this.become("connected");
       return;
     }
+    const silent = this.packetAt ? performance.now() - this.packetAt : 0;
+    if (silent > SUSPICIOUS_AFTER && !this.doubted) {
+      this.doubted = true;
+      this.wire.probe();
+    }
     const patience = this.polite ? STARVED_AFTER.polite : STARVED_AFTER.impolite;
-    if (this.packetAt && !this.seekingSince && performance.now() - this.packetAt > patience) this.seek();
+    if (silent > patience && !this.seekingSince) this.seek();
   }
 
   /** The path may be gone: is the clinic still there, and is there another way to the other side? */
@@ -417,14 +446,29 @@ export class Call extends EventTarget {
     if (this.state === "connected") this.become("interrupted");
     if (this.seekingSince && performance.now() - this.seekingSince < STARVED_AFTER.polite) return;
     this.seekingSince = performance.now();
-    this.wire.probe();
+    if (!this.doubted) this.wire.probe();
+    this.doubted = true;
     this.pc.restartIce();
+  }
+
+  /** As after loading the page anew, only that nothing on it is lost. */
+  startAfresh() {
+    this.moved = false;
+    this.enqueue(async () => {
+      const { negotiation } = this;
+      this.realm.renew();
+      this.restart(this.servers, negotiation, "");
+      this.become("interrupted");
+    });
+  }
+
+  waitsForAnswer() {
+    return this.negotiation >= 0 && this.peer !== "" && this.pc.signalingState === "have-local-offer";
   }
 
   /** An offer or its answer may have been lost with a socket. By now the description has its candidates in it. */
   sayAgain() {
-    const sent = this.negotiation >= 0 && this.pc.signalingState === "have-local-offer";
-    if (!sent || performance.now() - this.offeredAt < this.patience) return;
+    if (!this.waitsForAnswer() || performance.now() - this.offeredAt < this.patience) return;
     this.patience = Math.min(UNANSWERED_AT_MOST, this.patience * 2);
     this.sendDescription();
   }
@@ -445,7 +489,9 @@ export class Call extends EventTarget {
     clearInterval(this.meter);
     clearInterval(this.looker);
     removeEventListener("online", this.network);
-    this.wire.removeEventListener("up", this.network);
+    this.wire.removeEventListener("greeting", this.greeting);
+    this.wire.removeEventListener("up", this.socketUp);
+    this.realm.close();
     for (const kind of ["state", "description", "candidate"]) this.wire.removeEventListener(kind, this.listener);
     this.pc.close();
     this.become("closed");
@@ -465,4 +511,16 @@ export class Call extends EventTarget {
   tell(name, detail) {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
+}
+
+/**
+ * Sound twice, each packet with the one before it (RFC 2198), where the browser can: a fifth may be lost and speech is
+ * still understood.
+ * @param {RTCRtpTransceiver} transceiver
+ */
+function redundant(transceiver) {
+  if (transceiver.receiver.track.kind !== "audio" || !("setCodecPreferences" in transceiver)) return;
+  const codecs = RTCRtpReceiver.getCapabilities("audio")?.codecs ?? [];
+  const twice = codecs.filter((codec) => codec.mimeType.toLowerCase() === "audio/red");
+  if (twice.length) transceiver.setCodecPreferences([...twice, ...codecs.filter((codec) => !twice.includes(codec))]);
 }

@@ -11,7 +11,8 @@
  * @typedef {{at: number, due: boolean, connected: boolean, loss: number | null, kbit: number | null}} Look
  */
 /**
- * @typedef {{step: Step, before: Step, bad: number, good: number, need: number, climbedAt: number, lostAt: number}} Rung
+ * @typedef {{step: Step, before: Step, bad: number, good: number, need: number, climbedAt: number, lostAt: number,
+ *   calmUntil: number}} Rung
  *   climbedAt: since when it stands on a step that it climbed to; not a number where it fell to it
  */
 
@@ -26,6 +27,8 @@ const UP_AFTER_AT_MOST = 40;
 const FIRM_AFTER = 30;
 /** seconds without a connection after which people should not be kept waiting */
 const PHONE_AFTER = 30;
+/** seconds after a gap in which figures still tell of the gap */
+const CALM = 10;
 
 /** Video at a lower rate lives with much loss; what it cannot live with. @type {Record<Step, {loss: number, kbit: number}>} */
 const WORST = {
@@ -39,7 +42,7 @@ const GOOD_LOSS = { video: 0, low: 0.08, audio: 0.1, phone: 0.3 };
 
 /** @returns {Rung} */
 export function top() {
-  return { step: "video", before: "video", bad: 0, good: 0, need: UP_AFTER, climbedAt: NaN, lostAt: 0 };
+  return { step: "video", before: "video", bad: 0, good: 0, need: UP_AFTER, climbedAt: NaN, lostAt: 0, calmUntil: 0 };
 }
 
 /**
@@ -54,7 +57,8 @@ export function next(rung, look) {
   // It was the connection that was gone, not its quality: go on where it was.
   if (rung.step === "phone" && rung.before !== "phone") return { ...back, step: rung.before, before: "phone", bad: 0, good: 0 };
   const loss = look.loss ?? 0;
-  const bad = loss > WORST[rung.step].loss || (look.kbit !== null && look.kbit < WORST[rung.step].kbit);
+  const calm = look.at < rung.calmUntil;
+  const bad = !calm && (loss > WORST[rung.step].loss || (look.kbit !== null && look.kbit < WORST[rung.step].kbit));
   const good = loss <= GOOD_LOSS[rung.step];
   const counted = { ...back, bad: bad ? rung.bad + 1 : 0, good: good ? rung.good + 1 : 0 };
   if (counted.bad >= DOWN_AFTER) return down(counted, look);
@@ -69,9 +73,10 @@ export function next(rung, look) {
  * @returns {Rung}
  */
 function without(rung, look) {
-  if (!look.due) return { ...rung, lostAt: 0, bad: 0, good: 0 };
+  const calmUntil = look.at + CALM;
+  if (!look.due) return { ...rung, calmUntil, lostAt: 0, bad: 0, good: 0 };
   const lostAt = rung.lostAt || look.at;
-  const waiting = { ...rung, lostAt, bad: 0, good: 0 };
+  const waiting = { ...rung, calmUntil, lostAt, bad: 0, good: 0 };
   if (rung.step === "phone" || look.at - lostAt < PHONE_AFTER) return waiting;
   return { ...waiting, step: "phone", before: rung.step };
 }

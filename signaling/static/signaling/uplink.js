@@ -30,6 +30,10 @@ export class Uplink extends EventTarget {
     /** what was set last, and on which sender @type {{sender: RTCRtpSender | null, step: Step}} */
     this.set = { sender: null, step: "video" };
     this.told = false;
+    /** @type {number | null} */
+    this.loss = null;
+    /** @type {{pc: RTCPeerConnection | null, sent: number, lost: number}} */
+    this.before = { pc: null, sent: 0, lost: 0 };
     wire.addEventListener("up", () => {
       this.told = false;
     });
@@ -52,7 +56,7 @@ export class Uplink extends EventTarget {
       return;
     }
     const { pc } = call;
-    const figures = await sent(pc);
+    const figures = await this.measure(pc);
     if (pc !== call.pc) return;
     const state = this.wire.state;
     const here = Boolean(state?.gate && state.clinician_here && state.patient_here);
@@ -62,6 +66,21 @@ export class Uplink extends EventTarget {
     if (this.rung.step !== before) this.dispatchEvent(new CustomEvent("step", { detail: { step: this.rung.step } }));
     if (this.rung.step === "phone" && !this.told) this.told = this.wire.send({ kind: "phone" });
     await this.apply();
+  }
+
+  /**
+   * The loss of the last looks together: over two seconds there are too few packets to tell six in a hundred from twelve.
+   * @param {RTCPeerConnection} pc
+   */
+  async measure(pc) {
+    const now = await totals(pc);
+    const sent = now.sent - this.before.sent;
+    const lost = now.lost - this.before.lost;
+    const same = pc === this.before.pc && sent > 0;
+    if (!same) this.loss = null;
+    else this.loss = ((this.loss ?? Math.max(0, lost) / sent) + Math.min(1, Math.max(0, lost) / sent)) / 2;
+    this.before = { ...now, pc };
+    return { loss: this.loss, kbit: now.kbit };
   }
 
   async apply() {
@@ -83,18 +102,18 @@ export class Uplink extends EventTarget {
 }
 
 /**
- * How much of what this side sends is lost, as the other side reports it, and what the path is estimated to carry.
+ * How many packets this side has sent and the other side reports lost, and what the path is estimated to carry.
  * @param {RTCPeerConnection} pc
  */
-async function sent(pc) {
-  /** @type {{loss: number | null, kbit: number | null}} */
-  const figures = { loss: null, kbit: null };
+async function totals(pc) {
+  /** @type {{sent: number, lost: number, kbit: number | null}} */
+  const sum = { sent: 0, lost: 0, kbit: null };
   (await pc.getStats()).forEach((entry) => {
-    if (entry.type === "remote-inbound-rtp" && typeof entry.fractionLost === "number") {
-      figures.loss = Math.max(figures.loss ?? 0, entry.fractionLost);
-    } else if (entry.type === "candidate-pair" && entry.nominated && entry.availableOutgoingBitrate) {
-      figures.kbit = entry.availableOutgoingBitrate / 1000;
+    if (entry.type === "outbound-rtp") sum.sent += entry.packetsSent ?? 0;
+    else if (entry.type === "remote-inbound-rtp") sum.lost += entry.packetsLost ?? 0;
+    else if (entry.type === "candidate-pair" && entry.nominated && entry.availableOutgoingBitrate) {
+      sum.kbit = entry.availableOutgoingBitrate / 1000;
     }
   });
-  return figures;
+  return sum;
 }

@@ -2,7 +2,7 @@
  * The wire: one socket to the clinic's server that speaks signaling/PROTOCOL.md and comes back by itself. No DOM.
  *
  * Events (CustomEvent): "state", "description", "candidate", "media", "voice", "worker", "fault" carry the frame; "up" when the
- * socket is open; "down" carries {code, final}.
+ * socket is open; "greeting" just before this page says who it is; "down" carries {code, final}.
  */
 
 /** @typedef {{kind: string, [member: string]: any}} Frame */
@@ -13,7 +13,7 @@ const TOO_FAST = 4429;
 const PING_EVERY = 3000;
 const ANSWER_WITHIN = 4000;
 /** how long an answer may take when there is reason to believe that the path is gone */
-const PROBE_WITHIN = 700;
+const PROBE_WITHIN = 500;
 /** a handshake that takes longer was sent into a network that is not there any more */
 const CONNECT_WITHIN = 3000;
 
@@ -69,6 +69,7 @@ export class Wire extends EventTarget {
     }, CONNECT_WITHIN * Math.min(3, 1 + this.tries / 2));
     socket.onopen = () => {
       this.heard = Date.now();
+      this.tell("greeting", {});
       socket.send(JSON.stringify({ kind: "hello", protocol: 1, tab: this.tab }));
     };
     socket.onmessage = (event) => {
@@ -115,6 +116,16 @@ export class Wire extends EventTarget {
     const wait = code === TOO_FAST ? 10_000 : Math.min(8000, 500 * 2 ** this.tries) * (0.75 + Math.random() / 2);
     this.tries += 1;
     this.timer = setTimeout(() => this.connect(), wait);
+  }
+
+  /** From the next greeting on this page counts as loaded anew: the other side starts afresh with it. */
+  rename() {
+    this.tab = newTab();
+  }
+
+  /** A new socket at once. */
+  renew() {
+    if (this.socket && this.open) this.giveUp(this.socket);
   }
 
   /** The network or the page is back: try now rather than when the wait is over, and doubt the socket there is. */
