@@ -106,10 +106,10 @@ def _when_listening(ready: Callable[[], None]) -> None:
         time.sleep(0.1)
 
 
-def run_separately(key: Path, crt: Path, ready: Callable[[], None]) -> None:
-    """Daphne, the worker, Celery and its clock as processes; when one ends, all end, so nothing half-runs unnoticed."""
+def commands(key: Path, crt: Path) -> dict[str, list[str]]:
+    """The parts that run as processes of their own, by name."""
     python = sys.executable
-    commands = {
+    return {
         "web": [
             python,
             "-m",
@@ -154,8 +154,12 @@ def run_separately(key: Path, crt: Path, ready: Callable[[], None]) -> None:
             str(settings.DATA_DIR / "beat"),
         ],
     }
+
+
+def run_separately(key: Path, crt: Path, ready: Callable[[], None]) -> None:
+    """Daphne, the worker, Celery and its clock as processes; when one ends, all end, so nothing half-runs unnoticed."""
     manager = Manager()
-    for name, command in commands.items():
+    for name, command in commands(key, crt).items():
         quoted = " ".join(f"'{word}'" for word in command)
         manager.add_process(name, f"exec {quoted}", env={**os.environ, "DJANGO_SETTINGS_MODULE": "telehealth.settings"})
     threading.Thread(target=_when_listening, args=(ready,), daemon=True).start()

@@ -27,10 +27,39 @@ STOP_WITHIN = 15.0
 SERVICE_ACCOUNT = "postgres"
 
 
-class Address(str):
-    """A connection URL, and the process behind it."""
+class Engine:
+    """A program that runs, in a session of its own: Ctrl-C at the test run must not end it before the tests do."""
 
-    process: subprocess.Popen[bytes]
+    def __init__(self, command: list[str], folder: Path, account: dict[str, Any]) -> None:
+        self._command, self._folder, self._account = command, folder, account
+        self.start()
+
+    def start(self) -> None:
+        with (self._folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                self._command,
+                **self._account,
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def kill(self) -> None:
+        """Without a word, and its children with it."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(STOP_WITHIN)
+
+
+class Address(str):
+    """A connection URL, and what runs behind it: `engine.kill()` ends it, `engine.start()` brings it back there."""
+
+    engine: Engine
+
+    @property
+    def process(self) -> "subprocess.Popen[bytes]":
+        return self.engine.process
 
 
 class CannotStart(Exception):
@@ -63,9 +92,9 @@ def postgres(*, port: int = 0, options: tuple[str, ...] = ()) -> Iterator[Addres
         command += [word for setting in settings for word in ("-c", setting)]
         url = f"postgres://telehealth:{password}@127.0.0.1:{port}/postgres"
         # SIGINT is Postgres's fast shutdown: it ends open connections instead of waiting for them.
-        with _running(command, folder, stop_by=signal.SIGINT, account=_service_account()) as process:
-            _until(lambda: _answers_sql(url), process, folder)
-            yield _address(url, process)
+        with _running(command, folder, stop_by=signal.SIGINT, account=_service_account()) as engine:
+            _until(lambda: _answers_sql(url), engine.process, folder)
+            yield _address(url, engine)
 
 
 @contextlib.contextmanager
@@ -77,9 +106,9 @@ def redis(*, port: int = 0) -> Iterator[Address]:
         # In a file, so that the password is in no list of processes.
         (folder / "redis.conf").write_text(options)
         command = [_program("redis-server"), str(folder / "redis.conf")]
-        with _running(command, folder, stop_by=signal.SIGTERM, account={}) as process:
-            _until(lambda: _answers_ping(port, password), process, folder)
-            yield _address(f"redis://:{password}@127.0.0.1:{port}/0", process)
+        with _running(command, folder, stop_by=signal.SIGTERM, account={}) as engine:
+            _until(lambda: _answers_ping(port, password), engine.process, folder)
+            yield _address(f"redis://:{password}@127.0.0.1:{port}/0", engine)
 
 
 @contextlib.contextmanager
@@ -121,18 +150,12 @@ def _service_account() -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _running(
-    command: list[str], folder: Path, *, stop_by: signal.Signals, account: dict[str, Any]
-) -> Iterator[subprocess.Popen[bytes]]:
-    with (folder / "log").open("wb") as log:
-        # A session of its own: Ctrl-C at the test run must not end the engine before the tests have finished with it.
-        process = subprocess.Popen(
-            command, **account, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-        )
-        try:
-            yield process
-        finally:
-            _stop(process, stop_by)
+def _running(command: list[str], folder: Path, *, stop_by: signal.Signals, account: dict[str, Any]) -> Iterator[Engine]:
+    engine = Engine(command, folder, account)
+    try:
+        yield engine
+    finally:
+        _stop(engine.process, stop_by)
 
 
 def _stop(process: subprocess.Popen[bytes], stop_by: signal.Signals) -> None:
@@ -173,7 +196,7 @@ def _answers_ping(port: int, password: str) -> bool:
         return False
 
 
-def _address(url: str, process: subprocess.Popen[bytes]) -> Address:
+def _address(url: str, engine: Engine) -> Address:
     address = Address(url)
-    address.process = process
+    address.engine = engine
     return address

@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-NAMES = ("join", "vault", "search", "rewrap", "audit", "relay", "worker", "receipts", "soak", "middle")
+NAMES = ("join", "vault", "search", "rewrap", "audit", "relay", "worker", "receipts", "soak", "middle", "faults")
 RESULTS = Path(__file__).resolve().parents[2] / "var" / "bench"
 
 
