@@ -64,29 +64,20 @@ test_devices.__test__ = False
 
 
 def speak_consent(page: Page, *, seconds: float = 3) -> None:
-    """Choose to say it, say it, and hear it played back."""
     expect_stage(page, "consent")
-    page.locator("input[name=aloud][value='1']").check()
     page.locator("[data-voice-start]").click()
     page.locator("[data-voice-stop]").wait_for()
     page.wait_for_timeout(seconds * 1000)
     page.locator("[data-voice-stop]").click()
-    page.locator("[data-voice-player]").wait_for()
-    until(page, "document.querySelector('[data-voice-player]').duration > 1")
+    until(page, "document.querySelector('input[name=recording]').value !== ''")
 
 
-def choose(page: Page, *, name: str = NAME, scopes: tuple[str, ...] = ("video_visit",)) -> None:
+def agree(page: Page, *, name: str = NAME) -> None:
     expect_stage(page, "consent")
-    for scope in scopes:
-        page.locator(f"input[name=agreed][value={scope}]").check()
+    page.locator("input[name=agree]").check()
     page.locator("#signed-name").fill(name)
-
-
-def agree(page: Page, *, name: str = NAME, scopes: tuple[str, ...] = ("video_visit",)) -> None:
-    choose(page, name=name, scopes=scopes)
-    page.locator("[data-consent-form] button[type=submit]").click()
+    page.get_by_role("button", name="I agree").click()
     expect_stage(page, "waiting")
-    page.locator("[data-record]").wait_for()
 
 
 def arrive(visit: Visit, phone: BrowserContext, *, spoken: bool = False) -> Page:
