@@ -9,6 +9,7 @@ from pathlib import Path
 #: what is looked for -> the package that brings it
 NEEDED = {
     "chromium": "chromium",
+    "firefox-esr": "firefox-esr",
     "redis-server": "redis-server",
     "turnserver": "coturn",
     "nginx": "nginx-light",

@@ -1,7 +1,6 @@
 """`manage.py up` as a user meets it: it starts, stops without a trace, and says in one sentence what is in its way."""
 
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -77,23 +76,6 @@ def test_a_data_folder_that_cannot_be_written_is_one_plain_sentence(tmp_path: Pa
     in_the_way = tmp_path / "file"
     in_the_way.write_text("")
     assert "cannot be written" in refusal(TELEHEALTH_DATA=str(in_the_way / "var"))
-
-
-def test_without_its_key_file_or_with_anothers_it_does_not_start_over_patients() -> None:
-    """Or a fresh key file would stand where the lost one is to be put back."""
-    with product.running() as started:
-        started.stop()
-        where = {"TELEHEALTH_DATA": str(started.data), "TELEHEALTH_PORT": str(engines.free_port())}
-        file = started.data / "keys" / "kek.json"
-        kept = file.read_bytes()
-        file.unlink()
-        assert "missing. Restore it from its backup" in refusal(**where)
-        assert not file.exists()
-        file.write_text(json.dumps({"custodian": "file", "current": "00" * 8, "keys": {"00" * 8: "A" * 43 + "="}}))
-        file.chmod(0o600)
-        assert "A key that sealed this data is not in the vault" in refusal(**where)
-        file.write_bytes(kept)
-        started.manage("shell", "-c", "from vault import keyring; keyring.prove()")
 
 
 def test_demo_mode_refuses_production_settings(tmp_path: Path) -> None:

@@ -13,12 +13,10 @@ from vault.keyfile import KeyFile
 from vault.models import IndexKey
 
 
-@pytest.fixture(params=["gone", "another vault's"])
-def no_key(request, settings, tmp_path):
-    """The product with its key file gone, or another vault's in its place, and nothing of the old keys in memory."""
+@pytest.fixture
+def no_key(settings, tmp_path):
+    """The product with its key file gone, and nothing of the old keys in memory."""
     settings.VAULT_KEY_FILE = str(tmp_path / "gone.json")
-    if request.param != "gone":
-        KeyFile(tmp_path / "gone.json", InClear()).create()
     forget()
     yield
     forget()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.cast import BY, MARIA, OTHER
-from vault import bulk, patients, reindexing, search
+from vault import bulk, patients, search
 from vault.core.blocks import LEAF_MOST, Directory, Leaf
 from vault.core.fields import fold
 from vault.core.sealing import CannotOpen
@@ -306,20 +306,6 @@ def test_a_block_moved_to_another_label_does_not_open(cast):
     IndexBlock.objects.filter(label=index.blocks.label("name_prefix", "wend")).update(sealed=here.sealed)
     with pytest.raises(CannotOpen):
         _find(cast, "wend")
-
-
-def test_an_older_block_hides_a_newcomer_until_the_next_reindex_and_opens_no_record(cast):
-    """What SECURITY.md says that such a thief can do, and no more."""
-    (index,) = indexes(cast.clinic.id)
-    label = index.blocks.label("name_prefix", "wend")
-    before = bytes(IndexBlock.objects.get(label=label).sealed)
-    sister = patients.create(cast.clinic.id, {**OTHER, "name": "Wendela Otherwise"}, BY)
-    assert _find(cast, "wend") == [cast.colleagues_patient, sister]
-    IndexBlock.objects.filter(label=label).update(sealed=before)
-    assert _find(cast, "wend") == [cast.colleagues_patient]
-    assert patients.opened(sister).values["name"] == "Wendela Otherwise"
-    assert list(reindexing.build(reindexing.begin(cast.clinic.id)))
-    assert _find(cast, "wend") == [cast.colleagues_patient, sister]
 
 
 def test_the_log_has_counts_and_no_query(cast):

@@ -114,3 +114,26 @@ export function dialogOpens(dialog, openers, closer, prepare) {
   }
   closer.addEventListener("click", () => dialog.close());
 }
+
+/**
+ * A page that still makes its keys answers no button yet: the last one pressed meanwhile is kept, and pressed again when
+ * the returned function says that the page is ready.
+ * @returns {() => void}
+ */
+export function holdClicks() {
+  /** @type {HTMLElement | null} */
+  let pressed = null;
+  /** @param {Event} event */
+  const hold = (event) => {
+    const button = event.target instanceof Element ? event.target.closest("button") : null;
+    if (!button) return;
+    event.preventDefault();
+    event.stopPropagation();
+    pressed = button;
+  };
+  document.addEventListener("click", hold, { capture: true });
+  return () => {
+    document.removeEventListener("click", hold, { capture: true });
+    pressed?.click();
+  };
+}

@@ -9,7 +9,7 @@ import { bindHint } from "./callhint.js";
 import { CallView } from "./callview.js";
 import { localise } from "./clock.js";
 import { Devices } from "./devices.js";
-import { all, dialogOpens, fact, find, fragment, hear, refill, say } from "./dom.js";
+import { all, dialogOpens, fact, find, fragment, hear, holdClicks, refill, say } from "./dom.js";
 import { bindInvite, forgetLink } from "./invite.js";
 import { draw, Level } from "./level.js";
 import { watch } from "./lifeline.js";
@@ -32,6 +32,7 @@ const admit = find("[data-admit]", HTMLButtonElement, page);
 const admitWord = find("[data-admit-word]", HTMLElement);
 const devices = new Devices();
 const consult = fact(page, "consult");
+const release = holdClicks();
 // Certificate and keys are made while one waits, so that the check takes no time at admission.
 const own = await ownProof(consult);
 const wire = new Wire(fact(page, "socket"));
@@ -66,6 +67,7 @@ hear(wire, "state", (/** @type {State} */ state) => {
 });
 window.setInterval(refreshStatus, STATUS_EVERY_MS);
 localise();
+release();
 
 /** Sent at once: everything else can wait for the patient's sake. */
 async function letIn() {

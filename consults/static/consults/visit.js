@@ -11,7 +11,7 @@ import { localise } from "./clock.js";
 import { bindConsentStep } from "./consent_step.js";
 import { bindDeviceStep } from "./device_step.js";
 import { Devices, permitted } from "./devices.js";
-import { all, dialogOpens, fact, find, hear, say } from "./dom.js";
+import { all, dialogOpens, fact, find, hear, holdClicks, say } from "./dom.js";
 import { watch } from "./lifeline.js";
 import { OwnMedia } from "./ownmedia.js";
 import { bindPeople } from "./people.js";
@@ -27,6 +27,7 @@ const page = find("[data-visit]", HTMLElement);
 const clinician = fact(page, "clinician");
 const devices = new Devices();
 const consult = fact(page, "consult");
+const release = holdClicks();
 // Certificate and keys are made while one waits, so that the check takes no time at admission.
 const own = await ownProof(consult);
 const wire = new Wire(fact(page, "socket"));
@@ -62,6 +63,7 @@ hear(wire, "state", (/** @type {State} */ state) => {
   go(state.stage);
 });
 localise();
+release();
 void begin();
 
 /** The camera comes on by itself where the patient has allowed it before. */

@@ -13,9 +13,8 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from telehealth import certificate, demo
-from vault import audit_key, keyfile, keyring
+from vault import audit_key, keyfile
 from vault.custody import VaultUnavailable
-from vault.models import IndexKey
 
 logger = logging.getLogger("telehealth")
 
@@ -38,20 +37,17 @@ class Command(BaseCommand):
         self.stdout.write("Stopped.")
 
     def _prepare(self) -> None:
+        if not Path(settings.VAULT_KEY_FILE).exists():
+            self._create_vault_key()
         if not audit_key.path().exists():
             audit_key.create(settings.AUDIT_ORIGIN)
         call_command("migrate", verbosity=0, interactive=False)
-        self._vault_key()
         self._collect_static()
         demo.seed()
 
-    def _vault_key(self) -> None:
-        """The key file, made where nothing was sealed yet. Beside patients a fresh one would only hide what is lost."""
+    def _create_vault_key(self) -> None:
         try:
-            file = keyfile.configured_file()
-            if not file.path.exists() and not IndexKey.objects.exists():
-                file.create()
-            keyring.prove()
+            keyfile.configured_file().create()
         except VaultUnavailable as error:
             raise CommandError(str(error)) from None
 
