@@ -1,5 +1,6 @@
 """Keys are renewed while the clinic works: nothing is lost, nothing doubled, and the old key can go."""
 
+import re
 import time
 from datetime import timedelta
 
@@ -15,6 +16,7 @@ from vault.custody import VaultUnavailable
 from vault.keyfile import configured_file
 from vault.keyring import unwrap_data_key
 from vault.keywatch import forget, keys
+from vault.management.commands import vault_keys
 from vault.models import AuditEntry, DataKey, IndexBlock, IndexKey, Patient, SealedRecord, SealedValue
 from vault.records import place_of
 
@@ -398,3 +400,18 @@ def test_status_tells_and_changes_nothing(cast, capsys):
     assert "in use" in said
     assert wrapped_under(before).hex() in said
     assert MARIA["name"] not in said
+
+
+def test_a_rotation_says_how_far_it_is_and_how_long_still(cast, capsys, monkeypatch):
+    """A line at each batch that comes later than the interval; none of them is about anybody."""
+    monkeypatch.setattr(vault_keys, "EVERY", 0)
+    for n in range(3):
+        patients.create(cast.clinic.id, {"name": f"Person {n}", "birth_date": "1990-01-01"}, BY)
+    for step, total in (("reseal", 6), ("reindex", 6), ("rotate", 8)):  # two clinics' index keys are wrapped too
+        call_command("vault_keys", step)
+        said = re.findall(r"(\d+) of (\d+), [\d,]+ a second, \d+ s left", capsys.readouterr().out)
+        done = [int(one) for one, _ in said]
+        assert done == sorted(done), step
+        assert done[-1] == total, step
+        assert {int(of) for _, of in said} == {total}, step
+        assert len(said) > 1, step
