@@ -359,6 +359,7 @@ def test_a_witness_that_lies_or_is_away_is_said_and_stops_nothing(log, key, sett
 
 def test_a_witness_cannot_pass_off_what_it_did_not_sign_itself(log, key, settings, receiver):  # noqa: F811
     vkey = Signer("liar.example/w", Ed25519PrivateKey.generate(), COSIGNATURE).key.vkey
+    settings.AUDIT_PUBLISH = []
     settings.AUDIT_WITNESSES = [f"{vkey}@http://127.0.0.1:{receiver.server_address[1]}"]
     note = audit_publish.note_of(key.key, head()).encode()  # the log's own signature only
     receiver.raw = [b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(note), note)]
