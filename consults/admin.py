@@ -1,21 +1,17 @@
-"""Admin pages for consults and consent: evidence is read-only, statements are added and never changed."""
+"""Admin pages for consults and consent: evidence is read-only. The words patients agree to: statement_admin.py."""
 
 from typing import Any
 
 from django.contrib import admin
-from django.db import transaction
-from django.db.models import Max, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
 from accounts.models import User
 from accounts.role_admin import RoleAdmin
-from accounts.sessions import actor
-from consults import audit_admin
-from consults.models import Consent, ConsentStatement, Consult
-from vault import audit
+from consults import audit_admin, statement_admin
+from consults.models import Consent, Consult
 
-__all__ = ["audit_admin"]
+__all__ = ["audit_admin", "statement_admin"]
 
 PRIVACY_OFFICER, OPERATOR = User.Role.PRIVACY_OFFICER, User.Role.OPERATOR
 
@@ -85,11 +81,15 @@ class ConsentAdmin(RoleAdmin):
         "record",
         "consult",
         "method",
+        "by_role",
         "scopes",
         "purpose",
         "statement",
         "statement_digest",
         "words",
+        "statements",
+        "evidence",
+        "evidence_digest",
         "signed_name",
         "expires_at",
         "withdraws",
@@ -103,39 +103,3 @@ class ConsentAdmin(RoleAdmin):
     @admin.display(description="the words shown")
     def words(self, consent: Consent) -> str:
         return consent.statement.text
-
-
-@admin.register(ConsentStatement)
-class ConsentStatementAdmin(RoleAdmin):
-    """The words patients agree to. A better wording is a new version; a published one stays as it is."""
-
-    view_roles = (OPERATOR,)
-    add_roles = (PRIVACY_OFFICER,)
-    list_display = ("title", "scope", "locale", "version", "published_at", "everywhere")
-    list_filter = ("scope", "locale")
-    fields = ("scope", "locale", "title", "text")
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._is(request, (*self.view_roles, *self.add_roles))
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[ConsentStatement]:
-        assert isinstance(request.user, User)  # noqa: S101
-        return ConsentStatement.objects.filter(Q(clinic=request.user.clinic_id) | Q(clinic=None)).order_by(
-            "scope", "locale", "-version"
-        )
-
-    @admin.display(boolean=True, description="comes with the product")
-    def everywhere(self, statement: ConsentStatement) -> bool:
-        return statement.clinic_id is None
-
-    def save_model(self, request: HttpRequest, obj: ConsentStatement, form: Any, change: bool) -> None:
-        assert isinstance(request.user, User)  # noqa: S101
-        with transaction.atomic():
-            same = ConsentStatement.objects.filter(
-                Q(clinic=request.user.clinic_id) | Q(clinic=None), scope=obj.scope, locale=obj.locale
-            )
-            obj.clinic = request.user.clinic
-            obj.version = (same.aggregate(newest=Max("version"))["newest"] or 0) + 1
-            obj.published_at = timezone.now()
-            obj.save(force_insert=True)
-            audit.record("consent.statement", actor(request), statement=obj.pk, version=obj.version)

@@ -1,10 +1,12 @@
+import base64
 import json
 from typing import Any
 
 from django import forms
 
 from consults.confirming import ConfirmedForm
-from consults.models import Concern
+from consults.models import SCOPES, Concern
+from vault.core.evidence import MOST_BYTES, NAME_MOST, ROLES
 from vault.core.fields import KINDS
 from vault.patients import NEEDED, PURPOSES
 
@@ -111,11 +113,60 @@ class DevicesForm(forms.Form):
     speaker = forms.BooleanField(required=False)
 
 
+_ROLES = [(role, role) for role in ROLES]
+
+
 class ConsentForm(forms.Form):
-    shown = forms.CharField(max_length=64)
-    name = forms.CharField(max_length=120)
-    agree = forms.BooleanField()
-    recording = forms.IntegerField(required=False)
+    """What was chosen and typed at the consent step, before anything is signed."""
+
+    locale = forms.CharField(max_length=12)
+    agreed = forms.MultipleChoiceField(choices=list(SCOPES.items()))
+    name = forms.CharField(max_length=NAME_MOST)
+    role = forms.ChoiceField(choices=_ROLES)
+    by_name = forms.CharField(required=False, max_length=NAME_MOST)
+    relation = forms.CharField(required=False, max_length=NAME_MOST)
+    witness = forms.ChoiceField(choices=[("", ""), *_ROLES[1:]], required=False)
+    witness_name = forms.CharField(required=False, max_length=NAME_MOST)
+    witness_relation = forms.CharField(required=False, max_length=NAME_MOST)
+    recording = forms.RegexField(r"\A[0-9a-f]{64}\Z", required=False)
+    worker = forms.CharField(required=False, max_length=1000)
+    key = forms.CharField(max_length=200)
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if data.get("role") != "patient" and not data.get("by_name"):
+            raise forms.ValidationError("Type the name of who agrees for the patient.")
+        if data.get("witness") and not data.get("witness_name"):
+            raise forms.ValidationError("Type the name of who is with you.")
+        return data
+
+    @property
+    def by(self) -> dict[str, str]:
+        """Who agrees. The patient herself is named by what she types as her signature."""
+        data = self.cleaned_data
+        if data["role"] == "patient":
+            return {"role": "patient", "name": "", "relation": ""}
+        return {"role": data["role"], "name": data["by_name"], "relation": data["relation"]}
+
+    @property
+    def witness_named(self) -> dict[str, str] | None:
+        data = self.cleaned_data
+        if not data["witness"]:
+            return None
+        return {"role": data["witness"], "name": data["witness_name"], "relation": data["witness_relation"]}
+
+
+class SignedForm(forms.Form):
+    """What her browser signed: canonical JSON, and r | s in base64."""
+
+    evidence = forms.CharField(max_length=MOST_BYTES, strip=False)
+    signature = forms.RegexField(r"\A[A-Za-z0-9+/]{86}==\Z")
+
+    def clean_evidence(self) -> bytes:
+        return str(self.cleaned_data["evidence"]).encode()
+
+    def clean_signature(self) -> bytes:
+        return base64.b64decode(self.cleaned_data["signature"])
 
 
 def first_error(form: forms.BaseForm, *, named: bool = True) -> str:

@@ -6,6 +6,7 @@ State is kept as the moments at which things happened; verbs live in the sibling
 import uuid
 
 from django.conf import settings
+from django.core.validators import RegexValidator
 from django.db import models
 
 from accounts.models import Clinic, User
@@ -107,6 +108,8 @@ class Participant(models.Model):
     identity_confirmed_at = models.DateTimeField(null=True)
     #: result of the device test: {"camera": bool, "microphone": bool, "speaker": bool}
     devices = models.JSONField(null=True)
+    #: when the patient agreed to be recorded saying her consent; before that there is no voice leg
+    voice_agreed_at = models.DateTimeField(null=True)
     waiting_since = models.DateTimeField(null=True)
     #: the open socket, so that a newer tab takes over from an older one
     connection = models.CharField(max_length=32, blank=True)
@@ -130,13 +133,22 @@ class Participant(models.Model):
         return f"{self.role} of {self.consult}"
 
 
+#: what a patient may agree to, in the admin's words. `consults.statements` says what each of them is
+SCOPES = {
+    "video_visit": "Video visit",
+    "voice": "Saying it aloud, recorded",
+    "records": "Sharing records",
+    "others": "Other people in the visit",
+}
+
+
 class ConsentStatement(models.Model):
     """The exact words a patient agrees to. A published one never changes; a better one is a new version."""
 
     clinic = models.ForeignKey(
         Clinic, on_delete=models.PROTECT, null=True, blank=True, help_text="Empty: every clinic."
     )
-    scope = models.CharField(max_length=24, choices=[("video_visit", "Video visit"), ("voice", "Spoken consent")])
+    scope = models.CharField(max_length=24, choices=list(SCOPES.items()))
     locale = models.CharField(max_length=12, default="en")
     version = models.PositiveIntegerField()
     title = models.CharField(max_length=120)
@@ -155,6 +167,32 @@ class ConsentStatement(models.Model):
 
     def __str__(self) -> str:
         return f"{self.title}, version {self.version} ({self.locale})"
+
+
+class StatementDraft(models.Model):
+    """Words that a clinic prepares. Publishing makes a statement of them, and the draft goes."""
+
+    clinic = models.ForeignKey(Clinic, on_delete=models.CASCADE)
+    scope = models.CharField(max_length=24, choices=list(SCOPES.items()))
+    locale = models.CharField(
+        "language",
+        max_length=12,
+        default="en",
+        validators=[RegexValidator("\\A[a-z]{2,3}(-[A-Za-z0-9]{2,8})?\\Z", "Use a short code: en, es, pt-br.")],
+        help_text="A short code: en, es, fr, de, ar, pt-br.",
+    )
+    title = models.CharField(max_length=120)
+    text = models.TextField(
+        max_length=6000,
+        help_text="An empty line begins a new paragraph. What patients say aloud is the last paragraph of its words.",
+    )
+    changed_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "consent statement draft"
+
+    def __str__(self) -> str:
+        return f"{self.title}, draft ({self.locale})"
 
 
 class VoiceRecording(models.Model):
@@ -189,9 +227,18 @@ class Consent(models.Model):
     statement = models.ForeignKey(ConsentStatement, on_delete=models.PROTECT)
     #: SHA-256 of the statement's canonical form, as shown
     statement_digest = models.CharField(max_length=64)
+    #: everything that was shown, as in the evidence; empty for acts from before there was any
+    statements = models.JSONField(default=list)
+    #: what was agreed to, or taken back
     scopes = models.JSONField()
     purpose = models.CharField(max_length=120)
+    by_role = models.CharField(max_length=12, default="patient")
     signed_name = TokenField()
+    #: signature and signed bytes, sealed (vault/FORMAT.md); empty where nothing was signed
+    evidence = TokenField()
+    evidence_digest = models.CharField(max_length=64, blank=True, default="")
+    #: SHA-256 of the browser's key as the evidence names it
+    key_digest = models.CharField(max_length=64, blank=True, default="", db_index=True)
     recording = models.ForeignKey(VoiceRecording, on_delete=models.PROTECT, null=True)
     at = models.DateTimeField()
     expires_at = models.DateTimeField(null=True)
@@ -200,6 +247,11 @@ class Consent(models.Model):
     class Meta:
         verbose_name = "consent"
         ordering = ["-at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["evidence_digest"], condition=~models.Q(evidence_digest=""), name="evidence_once"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"consent {self.act} {self.at:%Y-%m-%d %H:%M}"

@@ -1,6 +1,7 @@
 from django.urls import path
 
 from consults import views_board as board
+from consults import views_consent as consent
 from consults import views_day as day
 from consults import views_export as export
 from consults import views_patient as patient
@@ -47,6 +48,8 @@ urlpatterns = [
     path("visit/<uuid:consult_id>/", patient.visit_page, name="visit"),
     path("visit/<uuid:consult_id>/identity/", patient.identity, name="identity"),
     path("visit/<uuid:consult_id>/devices/", patient.devices, name="devices"),
-    path("visit/<uuid:consult_id>/consent/", patient.give_consent, name="consent"),
-    path("visit/<uuid:consult_id>/consent/withdraw/", patient.withdraw, name="withdraw"),
+    path("visit/<uuid:consult_id>/consent/", consent.give_consent, name="consent"),
+    path("visit/<uuid:consult_id>/consent/words/", consent.consent_words, name="consent-words"),
+    path("visit/<uuid:consult_id>/consent/voice/", consent.own_voice, name="consent-voice"),
+    path("visit/<uuid:consult_id>/consent/withdraw/", consent.withdraw, name="withdraw"),
 ]

@@ -1,42 +1,21 @@
 """The patient's pages: the invite, who she is, the visit. She has no account; her seat is a cookie."""
 
-from collections.abc import Callable
-from functools import wraps
 from typing import Any
-from uuid import UUID
 
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts import attempts
 from accounts.sessions import source_of
-from consults import consent, invitations, seats, visit
+from consults import consent, invitations, seats, statements, views_consent, visit
 from consults.answers import sorry
-from consults.forms import ConsentForm, DevicesForm, IdentityForm, first_error
+from consults.forms import DevicesForm, IdentityForm, first_error
 from consults.models import Participant
+from consults.seated import not_invited, with_seat
 
 #: invites one address may try in 15 minutes; tokens have 256 bits, so this is about noise, not about guessing
 INVITES_PER_ADDRESS = 60
-
-
-def not_invited(request: HttpRequest) -> HttpResponse:
-    """One page for every reason: unknown, used, expired, revoked, somebody else's."""
-    return render(request, "consults/not_invited.html", status=404)
-
-
-def with_seat(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Pass the patient's seat in, found by her cookie; whoever has none sees the one kind page."""
-
-    @wraps(view)
-    def seated(request: HttpRequest, consult_id: UUID) -> HttpResponse:
-        seat = seats.of_request(request, consult_id)
-        if seat is None:
-            return not_invited(request)
-        return view(request, seat)
-
-    return seated
 
 
 @require_GET
@@ -92,18 +71,10 @@ def visit_page(request: HttpRequest, seat: Participant) -> HttpResponse:
     if view.stage == "identity":
         return _page(request, "consults/identity.html", seat, form=IdentityForm())
     try:
-        statement = consent.statement_for(seat.consult, "video_visit")
-    except consent.NotConsented as error:
+        step = views_consent.step(request, seat)
+    except statements.NoWords as error:
         return _page(request, "consults/cannot_continue.html", seat, reason=str(error))
-    return _page(
-        request,
-        "consults/visit.html",
-        seat,
-        view=view,
-        statement=statement,
-        statement_digest=consent.digest_of(statement),
-        offers_voice=seat.consult.clinic.offers_voice_consent,
-    )
+    return _page(request, "consults/visit.html", seat, view=view, given=consent.standing(seat.consult_id), **step)
 
 
 @require_http_methods(["POST"])
@@ -131,36 +102,4 @@ def devices(request: HttpRequest, seat: Participant) -> HttpResponse:
         visit.devices_tested(seat, form.cleaned_data, source=source_of(request))
     except visit.NotNow as error:
         return sorry(str(error), status=409)
-    return JsonResponse({"ok": True})
-
-
-@require_POST
-@with_seat
-def give_consent(request: HttpRequest, seat: Participant) -> HttpResponse:
-    """Take consent, then to the waiting room: the patient has nothing left to do."""
-    form = ConsentForm(request.POST)
-    if not form.is_valid():
-        return sorry("Tick the box and type your name to agree.")
-    data = form.cleaned_data
-    recording = None
-    if data["recording"] is not None:
-        recording = seat.voice_recordings.filter(pk=data["recording"]).first()
-        if recording is None:
-            return sorry("The recording was not found. Record it again or go on without it.")
-    try:
-        # Both or neither: whoever had agreed and did not wait could neither agree again nor be admitted.
-        with transaction.atomic():
-            given = consent.give(
-                seat, shown=data["shown"], typed_name=data["name"], recording=recording, source=source_of(request)
-            )
-            visit.wait(seat, source=source_of(request))
-    except (consent.NotConsented, visit.NotNow) as error:
-        return sorry(str(error), status=409)
-    return JsonResponse({"ok": True, "consent": str(given.id), "at": given.at.isoformat()})
-
-
-@require_POST
-@with_seat
-def withdraw(request: HttpRequest, seat: Participant) -> HttpResponse:
-    consent.withdraw(seat, source=source_of(request))
     return JsonResponse({"ok": True})

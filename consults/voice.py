@@ -14,7 +14,7 @@ from vault.audit import Actor
 
 
 def may_record(seat: Participant) -> bool:
-    """Only at the consent step, only where the clinic offers it: before and after it there is nothing to record."""
+    """Only at the consent step, where the clinic offers it and she said yes to it: else there is nothing to record."""
     consult = seat.consult
     at_step = seat.devices is not None and consent.standing(consult.id) is None
     return (
@@ -22,8 +22,28 @@ def may_record(seat: Participant) -> bool:
         and not consult.is_over
         and seat.left_at is None
         and seat.identity_confirmed_at is not None
+        and seat.voice_agreed_at is not None
         and at_step
     )
+
+
+@transaction.atomic
+def agree(seat: Participant, *, yes: bool, source: str) -> None:
+    """She says whether she may be recorded. Without a yes there is no voice leg; a no erases what was recorded."""
+    seat = Participant.objects.select_for_update(of=("self",)).select_related("consult__clinic").get(pk=seat.pk)
+    consult = seat.consult
+    seat.voice_agreed_at = (seat.voice_agreed_at or timezone.now()) if yes else None
+    seat.save(update_fields=["voice_agreed_at"])
+    if not yes:
+        consent.drop_unused_recordings(consult, patient_actor(seat, source))
+    by = patient_actor(seat, source)
+    audit.record("consent.voice.agree", by, patient=consult.patient_id, consult=consult.id, yes=yes)
+
+
+def own(seat: Participant, source: str) -> tuple[VoiceRecording, bytes] | None:
+    """The seat's newest recording that no consent uses yet, for herself to hear."""
+    recording = seat.voice_recordings.filter(consent=None).exclude(sound="").order_by("-created_at").first()
+    return (recording, play(recording, patient_actor(seat, source))) if recording else None
 
 
 @transaction.atomic

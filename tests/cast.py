@@ -13,7 +13,7 @@ import copy
 import itertools
 import os
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from django.conf import settings
@@ -23,13 +23,15 @@ from django.db.models.base import ModelState
 from django.http import HttpRequest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts import sessions
 from accounts.models import Authenticator, Clinic, User
 from accounts.second_factor import SEED_BYTES, authenticator_of
 from accounts.totp import code_at, step_of
-from consults import consent, invitations, seats, visit
-from consults.models import Consult, Participant
+from consults import consent, invitations, seats, statements, visit, voice
+from consults.models import ConsentStatement, Consult, Participant, StatementDraft
+from tests.signer import Signer
 from vault import audit
 from vault import patients as vault_patients
 from vault.models import AuditEntry, ClinicIndex, DataKey, IndexBlock, IndexKey, Patient, SealedRecord
@@ -209,6 +211,7 @@ class Visit:
     token: str = ""
     seat: Participant | None = None
     secret: str = ""
+    signer: Signer = field(default_factory=Signer)
 
     @property
     def patients_cookie(self) -> tuple[str, str]:
@@ -233,9 +236,7 @@ def bring_to(stage: str, clinician: User, patient: Patient, typed: dict[str, str
         "invited": lambda: _invited(now),
         "seated": lambda: _seated(now),
         "identified": lambda: _identified(now, typed),
-        "tested": lambda: visit.devices_tested(
-            now.seat, {"camera": True, "microphone": True, "speaker": True}, source="test"
-        ),
+        "tested": lambda: _tested(now),
         "consented": lambda: agree(now, typed["name"]),
         "waiting": lambda: visit.wait(now.seat, source="test"),
         "admitted": lambda: visit.admit(now.consult, BY),
@@ -263,9 +264,22 @@ def _identified(now: Visit, typed: dict[str, str]) -> None:
     now.seat.refresh_from_db()
 
 
-def agree(now: Visit, name: str = MARIA["name"], **changes):
-    """Give consent from the patient's seat; `changes` replace single arguments."""
+def _tested(now: Visit) -> None:
+    """At the consent step, where she chose to say it aloud as well."""
+    visit.devices_tested(now.seat, {"camera": True, "microphone": True, "speaker": True}, source="test")
+    voice.agree(now.seat, yes=True, source="test")
     now.seat.refresh_from_db()
-    words = consent.digest_of(consent.statement_for(now.consult, "video_visit"))
-    arguments = {"shown": words, "typed_name": name, "recording": None, "source": "test", **changes}
-    return consent.give(now.seat, **arguments)
+
+
+def agree(now: Visit, name: str = MARIA["name"], **choice):
+    """Give consent from the patient's seat, signed by her browser; `choice`: what she chose (tests/signer.py)."""
+    now.seat.refresh_from_db()
+    evidence = now.signer.giving(now.seat, name, **choice)
+    return consent.give(now.seat, **now.signer.signed(evidence), source="test")
+
+
+def publish(clinic: Clinic, **changes: str) -> ConsentStatement:
+    """New words of a clinic, in force."""
+    words = {"scope": "video_visit", "locale": "en", "title": "Newer words", "text": "Yes?", **changes}
+    draft = StatementDraft.objects.create(clinic=clinic, changed_at=timezone.now(), **words)
+    return statements.publish(draft, BY, seen=statements.digest_of(statements.as_published(draft)))

@@ -76,7 +76,7 @@ def _let_the_flush_through() -> None:
         _on_append_only_tables(lift_statements)
         try:
             flush(case)
-            _put_the_first_statement_back()
+            _put_the_statements_back()
         finally:
             _on_append_only_tables(statements)
 
@@ -92,11 +92,12 @@ def _on_append_only_tables(make) -> None:
                 cursor.execute(statement)
 
 
-def _put_the_first_statement_back() -> None:
+def _put_the_statements_back() -> None:
     """The words that a migration brought went with the flush."""
     from django.apps import apps
 
-    import_module("consults.migrations.0003_first_statement").add(apps, None)
+    for migration in ("0003_first_statement", "0014_default_statements"):
+        import_module(f"consults.migrations.{migration}").add(apps, None)
 
 
 @pytest.fixture(scope="session", autouse=True)

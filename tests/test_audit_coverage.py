@@ -47,9 +47,11 @@ WRITES = {
     ("identity", "post"): "identity.check",
     ("devices", "post"): "consult.devices",
     ("withdraw", "post"): "consent.withdraw",
+    ("consent-voice", "post"): "consent.voice.agree",
     ("join-look", "post"): "invite.view",
     ("join-redeem", "post"): "invite.redeem",
     ("recovery-codes", "post"): "account.recovery_codes",
+    ("admin:consults_statementdraft_preview", "post"): "consent.statement",
     ("admin:vault_auditentry_narrow", "post"): "audit.view",
     ("admin:vault_auditentry_views", "post"): "audit.saved_view",
     ("admin:vault_auditentry_reviews", "post"): "audit.review",
@@ -67,6 +69,8 @@ NOTHING = {
     ("patient-new", "get"): "an empty form",
     ("review-decoy", "get"): "an empty form",
     ("consent", "post"): "no second consent; the first writes consent.give (tests/consults)",
+    ("consent-voice", "get"): "no recording that is not used; hearing one writes consent.voice.play (tests/consults)",
+    "consent-words": "the words that anybody invited is asked to agree to",
     "signin": "a form; signin.password (tests/accounts)",
     "signin-code": "a form; signin (tests/accounts)",
     "enrol": "a form; account.enrol (tests/accounts)",
@@ -187,7 +191,7 @@ def _says_who(scene, who, entry):
 #: addresses that are about one patient, or one consult
 OF_PATIENT = {"patient", "reveal", "emergency", "change", "export", "review-patient", "consult-start"}
 OF_CONSULT = {"room", "board-visit", "invite", "invite-mail", "invite-revoke", "admit", "end", "note", "recording"}
-OF_CONSULT |= {"identity", "devices", "withdraw", "join-look", "join-redeem"}
+OF_CONSULT |= {"identity", "devices", "withdraw", "consent-voice", "join-look", "join-redeem"}
 
 
 def _says_whose(scene, name, entry):

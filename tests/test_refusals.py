@@ -16,8 +16,11 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Clinic, User
-from consults import audit_reviews, concerns, consent, seats, voice
+from consults import audit_reviews, concerns, seats, voice
+from consults.models import StatementDraft
+from consults.statements import as_published, digest_of
 from tests.cast import BY, MARIA, Browser, bring_to, person, sign_in, type_password
+from tests.signer import as_form
 from tests.urls import every_route, fill_in
 from vault import patients
 from vault.models import AuditEntry
@@ -70,6 +73,8 @@ MAY = {
     "identity": SEAT,
     "devices": SEAT,
     "consent": SEAT,
+    "consent-words": SEAT,
+    "consent-voice": SEAT,
     "withdraw": SEAT,
     "account": STAFF,
     "confirm": STAFF,
@@ -99,12 +104,13 @@ ADMIN_MAY_LOOK = {
     "consults_consult": OFFICE,
     "consults_consent": {"officer"},
     "consults_consentstatement": OFFICE,
+    "consults_statementdraft": {"officer"},
     "vault_auditentry": {"officer"},
     "accounts_clinic": OFFICE,
     "accounts_user": OFFICE,
     "auth_group": set(),
 }
-ADMIN_MAY_ADD = {"consults_consentstatement": {"officer"}, "accounts_user": {"operator"}}
+ADMIN_MAY_ADD = {"consults_statementdraft": {"officer"}, "accounts_user": {"operator"}}
 #: allowed in, and still nothing there: Django's machinery that no page of ours uses, certificates before an erasure,
 #: the proof of an entry before it is sealed
 UNUSED = {"admin:autocomplete", "admin:view_on_site", "admin:None", "erasure", "erasure-pdf"}
@@ -159,6 +165,9 @@ class Scene:
         self.review = audit_reviews.sign(
             cast.officer, BY, since=now - timedelta(days=1), until=now, finding="clear", patient=cast.patient
         )
+        self.draft = StatementDraft.objects.create(
+            clinic=cast.clinic, scope="others", locale="en", title="Draft", text="Who may be there?", changed_at=now
+        )
         self.others_visit = bring_to("waiting", cast.colleague, cast.colleagues_patient)
         self.browsers = {name: sign_in(user) for name, user in cast.staff.items()}
         self.browsers |= {
@@ -200,6 +209,7 @@ class Scene:
         return {
             "/consult/": self.visit.consult,
             "/consent/": self.visit.consult.consents.get(),
+            "/statementdraft/": self.draft,
             "/consentstatement/": self.visit.consult.consents.get().statement,
             "/auditentry/": AuditEntry.objects.filter(clinic_id=self.cast.clinic.id).first(),
             "/user/": self.cast.clinician,
@@ -212,9 +222,14 @@ class Scene:
         return ["M. Q.", "Quixplotz", self.cast.clinician.email, self.cast.clinic.name, self.cast.patient.record_number]
 
     @cached_property
+    def _consent(self):
+        """Signed by her own key, for another moment than her own act: whoever sends it would add a second one."""
+        signer = self.visit.signer
+        return as_form(signer.signed(signer.giving(self.visit.seat, MARIA["name"])))
+
+    @cached_property
     def bodies(self):
         """What each form wants, so that a missing check would really do something."""
-        words = consent.digest_of(consent.statement_for(self.visit.consult, "video_visit"))
         identity = {"name": MARIA["name"], "birth_date": MARIA["birth_date"]}
         return {
             "consult-start": {"patient": str(self.cast.patient.id)},
@@ -229,9 +244,14 @@ class Scene:
             "note": {"text": "a stranger's note"},
             "identity": identity,
             "devices": {"camera": "on"},
-            "consent": {"shown": words, "name": MARIA["name"], "agree": "on"},
+            "consent": self._consent,
+            "consent-voice": {"yes": "0"},
             "patient-new": {"name": "New Person", "birth_date": "1990-01-01"},
             "patient-search": {"q": "quixplotz"},
+            "admin:consults_statementdraft_preview": {
+                "seen": digest_of(as_published(self.draft)),
+                "publish": "Publish",
+            },
             "admin:vault_auditentry_narrow": {"q": self.cast.patient.record_number},
             "admin:vault_auditentry_views": {"name": "mine", "query": "outcome=refused"},
             "admin:vault_auditentry_reviews": {"since": "2026-01-01", "until": "2026-01-02", "finding": "clear"},
@@ -260,7 +280,8 @@ def _is_refusal(answer):
 
 WATCHED = ("consults_consult", "consults_participant", "consults_invitation", "consults_consent", "consults_note")
 WATCHED += ("consults_auditreview", "consults_auditview", "consults_auditexport")
-WATCHED += ("vault_patient", "consults_invitationmail", "consults_consentstatement", "accounts_user", "accounts_clinic")
+WATCHED += ("vault_patient", "consults_invitationmail", "consults_consentstatement", "consults_statementdraft")
+WATCHED += ("accounts_user", "accounts_clinic")
 
 
 def _state():

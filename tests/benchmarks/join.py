@@ -31,6 +31,7 @@ PREPARE = """
 from accounts.models import User
 from accounts.sessions import staff_actor
 from consults import consent, invitations, seats, visit
+from tests.signer import Signer
 from vault.models import Patient
 user = User.objects.get(email="garcia@riverside.example")
 by = staff_actor(user)
@@ -42,8 +43,8 @@ for _ in range({runs}):
     here.identity_confirmed_at = here.joined_at
     here.save()
     visit.devices_tested(here, {{"camera": True, "microphone": True, "speaker": True}}, source="test")
-    shown = consent.digest_of(consent.statement_for(consult, "video_visit"))
-    consent.give(here, shown=shown, typed_name="A", recording=None, source="")
+    signer = Signer()
+    consent.give(here, **signer.signed(signer.giving(here, "A")), source="")
     visit.wait(here, source="")
     answer.append([str(consult.id), seats.cookie_name(consult.id), seat.secret])
 """

@@ -23,6 +23,20 @@ CLINICIAN = "garcia@riverside.example"
 COLLEAGUE = "okafor@riverside.example"
 PRIVACY_OFFICER = "lindqvist@riverside.example"
 OPERATOR = "nowak@riverside.example"
+#: a line in, a line out. No connection stays open between: a test may kill the database, or hold a lock
+ANSWERER = """
+import base64, json, sys, traceback
+from django.db import connections
+for line in sys.stdin:
+    names = {}
+    try:
+        exec(base64.b64decode(line).decode(), names)
+        told = {"answer": names["answer"]}
+    except Exception:
+        told = {"error": traceback.format_exc()}
+    connections.close_all()
+    print("ANSWER " + json.dumps(told, default=str), flush=True)
+"""
 
 
 @dataclass
@@ -38,6 +52,7 @@ class Product:
     letters: Any = None
     #: cookies of people who signed in already, by e-mail
     sessions: dict[str, list[Any]] = field(default_factory=dict)
+    _answerer: subprocess.Popen[str] | None = None
 
     @property
     def password(self) -> str:
@@ -60,16 +75,35 @@ class Product:
         return self.manage("demo_code", email)
 
     def ask(self, source: str) -> Any:
-        """Run Python in the product's own environment; whatever it assigns to `answer` comes back (JSON)."""
-        packed = base64.b64encode(source.encode()).decode()
-        program = (
-            f"import base64, json; names = {{}}; exec(base64.b64decode('{packed}').decode(), names); "
-            "print('ANSWER ' + json.dumps(names['answer'], default=str))"
-        )
-        printed = self.manage("shell", "-v", "0", "-c", program)
-        return json.loads(printed.rpartition("ANSWER ")[2])
+        """Run Python in the product's own environment; whatever it assigns to `answer` comes back (JSON).
+
+        One process answers all questions, since setting Django up takes longer than most answers.
+        """
+        if self._answerer is None or self._answerer.poll() is not None:
+            self._answerer = subprocess.Popen(
+                [sys.executable, "manage.py", "shell", "-v", "0", "-c", ANSWERER],
+                cwd=ROOT,
+                env=self.environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        asked, answers = self._answerer.stdin, self._answerer.stdout
+        assert asked is not None
+        assert answers is not None
+        asked.write(base64.b64encode(source.encode()).decode() + "\n")
+        asked.flush()
+        line = next((line for line in answers if line.startswith("ANSWER ")), "")
+        assert line, "the question was not answered"
+        told = json.loads(line.removeprefix("ANSWER "))
+        assert "error" not in told, told["error"]
+        return told["answer"]
 
     def stop(self, number: int = signal.SIGINT) -> int:
+        if self._answerer is not None:
+            self._answerer.kill()
+            self._answerer.communicate()
+            self._answerer = None
         if self.process.poll() is None:
             self.process.send_signal(number)
             try:

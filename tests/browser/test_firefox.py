@@ -56,7 +56,7 @@ def arrive(page: Page, link: str) -> None:
     page.until("document.querySelector('[data-step=devices] video')?.readyState >= 2")
     page.click("[data-devices-done]")
     page.until("document.querySelector('[data-stage]')?.dataset.stage === 'consent'")
-    page.ask("document.querySelector('input[name=agree]').click()")
+    page.ask("document.querySelector('input[name=agreed][value=video_visit]').click()")
     page.fill("#signed-name", course.NAME)
     page.click("[data-consent-form] button[type=submit]")
     page.until("document.querySelector('[data-step=waiting] video')?.readyState >= 2")

@@ -64,20 +64,29 @@ test_devices.__test__ = False
 
 
 def speak_consent(page: Page, *, seconds: float = 3) -> None:
+    """Choose to say it, say it, and hear it played back."""
     expect_stage(page, "consent")
+    page.locator("input[name=aloud][value='1']").check()
     page.locator("[data-voice-start]").click()
     page.locator("[data-voice-stop]").wait_for()
     page.wait_for_timeout(seconds * 1000)
     page.locator("[data-voice-stop]").click()
-    until(page, "document.querySelector('input[name=recording]').value !== ''")
+    page.locator("[data-voice-player]").wait_for()
+    until(page, "document.querySelector('[data-voice-player]').duration > 1")
 
 
-def agree(page: Page, *, name: str = NAME) -> None:
+def choose(page: Page, *, name: str = NAME, scopes: tuple[str, ...] = ("video_visit",)) -> None:
     expect_stage(page, "consent")
-    page.locator("input[name=agree]").check()
+    for scope in scopes:
+        page.locator(f"input[name=agreed][value={scope}]").check()
     page.locator("#signed-name").fill(name)
-    page.get_by_role("button", name="I agree").click()
+
+
+def agree(page: Page, *, name: str = NAME, scopes: tuple[str, ...] = ("video_visit",)) -> None:
+    choose(page, name=name, scopes=scopes)
+    page.locator("[data-consent-form] button[type=submit]").click()
     expect_stage(page, "waiting")
+    page.locator("[data-record]").wait_for()
 
 
 def arrive(visit: Visit, phone: BrowserContext, *, spoken: bool = False) -> Page:

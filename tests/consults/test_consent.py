@@ -1,16 +1,18 @@
-"""Consent comes from the patient's seat, for the words in force, and is appended: given, then perhaps withdrawn."""
+"""Consent comes from the patient's seat, for the words in force, signed by her browser, and is appended."""
 
+import hashlib
 import json
 
 import pytest
 from django.db import DatabaseError, connection, transaction
 from django.urls import reverse
-from django.utils import timezone
 
-from consults import consent, visit, voice
+from consults import consent, statements, visit, voice
 from consults.models import Consent, ConsentStatement
-from tests.cast import BY, MARIA, agree, bring_to, sign_in
+from tests.cast import BY, MARIA, agree, bring_to, publish, sign_in
+from tests.signer import FINGERPRINT, as_form
 from vault import patients
+from vault.core import evidence
 from vault.core.tokens import is_token
 from vault.models import AuditEntry
 
@@ -20,92 +22,160 @@ def tested(cast):
     return bring_to("tested", cast.clinician, cast.patient)
 
 
-def _words(now):
-    return consent.digest_of(consent.statement_for(now.consult, "video_visit"))
+def _ask(now, browser=None, **changes):
+    """What the page sends first: what was chosen and typed."""
+    chosen = {"locale": "en", "agreed": ["video_visit"], "name": MARIA["name"], "role": "patient"}
+    form = {**chosen, "key": now.signer.key, **changes}
+    form = {name: value for name, value in form.items() if value is not None}
+    return (browser or now.browser()).post(reverse("consent", args=[now.consult.id]), form)
+
+
+def _send(now, form, browser=None):
+    return (browser or now.browser()).post(reverse("consent", args=[now.consult.id]), form)
 
 
 def _post(now, browser=None, **changes):
-    data = {"shown": _words(now), "name": MARIA["name"], "agree": "on", **changes}
-    data = {k: v for k, v in data.items() if v is not None}
-    return (browser or now.browser()).post(reverse("consent", args=[now.consult.id]), data)
+    """Both steps, as the page takes them: ask what is to be signed, sign exactly that, send it."""
+    asked = _ask(now, browser, **changes)
+    if asked.status_code != 200:
+        return asked
+    return _send(now, as_form(now.signer.signed(json.loads(asked.json()["sign"]))), browser)
+
+
+def _signed(now):
+    """A whole signed act, drawn up from her seat."""
+    return as_form(now.signer.signed(now.signer.giving(now.seat, MARIA["name"])))
+
+
+def _words(now, locale="en"):
+    return statements.in_force(now.consult.clinic, "video_visit", locale)
 
 
 def test_consent_is_evidence(tested):
     answer = _post(tested)
     given = Consent.objects.get()
-    assert answer.json() == {"ok": True, "consent": str(given.id), "at": given.at.isoformat()}
+    at = given.at.isoformat()
+    assert answer.json() == {"ok": True, "consent": str(given.id), "at": at, "digest": given.evidence_digest}
     assert (given.act, given.method, given.scopes) == ("given", "written", ["video_visit"])
-    assert given.statement_digest == _words(tested)
-    assert given.statement.version == 1
-    assert given.statement.locale == "en"
-    assert given.purpose
-    assert given.at.utcoffset().total_seconds() == 0
-    assert (given.expires_at - given.at).total_seconds() == 24 * 3600
+    assert given.statement == _words(tested)
+    assert given.statement_digest == consent.digest_of(_words(tested))
+    assert (given.by_role, bool(given.purpose)) == ("patient", True)
+    assert 0 <= (given.expires_at - given.at).total_seconds() + 2 - 24 * 3600 < 3
     assert is_token(given.signed_name)
     assert patients.unseal(tested.consult.patient, "signed_name", given.signed_name).decode() == MARIA["name"]
     assert tested.fresh().stage == "waiting"
 
 
-def test_the_log_has_who_which_words_and_how(tested):
+def test_what_is_kept_is_what_her_browser_signed(tested):
+    form = _signed(tested)
+    assert _send(tested, form).status_code == 200
+    given = Consent.objects.get()
+    assert is_token(given.evidence)
+    data, signature = consent.opened(given)
+    assert data.decode() == form["evidence"]
+    told = evidence.verify(data, signature)
+    assert given.evidence_digest == hashlib.sha256(data + signature).hexdigest()
+    assert (told["key"], told["consult"], told["name"]) == (
+        tested.signer.key,
+        str(tested.consult.id),
+        MARIA["name"],
+    )
+    assert [(one["scope"], one["agreed"], one["required"]) for one in told["statements"]] == [
+        ("video_visit", True, True),
+        ("records", False, False),
+        ("others", False, False),
+        ("voice", False, False),
+    ]
+    assert given.statements == told["statements"]
+
+
+def test_the_log_has_who_which_words_how_and_the_evidence(tested):
     _post(tested)
-    entry = AuditEntry.objects.get(action="consent.give")
+    given, entry = Consent.objects.get(), AuditEntry.objects.get(action="consent.give")
     assert (entry.role, entry.person) == ("patient", str(tested.consult.patient_id))
-    assert entry.detail["words"] == _words(tested)
-    assert entry.detail["version"] == 1
+    assert entry.detail["words"] == given.statement_digest
+    assert (entry.detail["version"], entry.detail["signed"]) == (1, True)
+    assert entry.detail["evidence"] == given.evidence_digest
+    assert MARIA["name"] not in json.dumps(entry.detail)
 
 
-def test_the_digest_is_of_the_canonical_words(tested):
-    import hashlib
-
-    words = consent.statement_for(tested.consult, "video_visit")
-    fields = {f: getattr(words, f) for f in ("locale", "scope", "text", "title", "version")}
-    canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    assert consent.digest_of(words) == hashlib.sha256(canonical.encode()).hexdigest()
+def test_each_scope_is_hers_to_choose(tested):
+    assert _post(tested, agreed=["others", "video_visit", "records"]).status_code == 200
+    assert Consent.objects.get().scopes == ["video_visit", "records", "others"]
+    assert consent.shares_records(tested.consult.patient_id)
 
 
-@pytest.mark.parametrize("missing", ["shown", "name", "agree"])
+def test_without_what_is_required_nothing_is_taken(tested):
+    answer = _ask(tested, agreed=["records", "others"])
+    assert answer.status_code == 409
+    assert "video visit" in answer.json()["error"]
+
+
+def test_records_stay_in_the_clinic_until_she_says_otherwise(tested):
+    assert not consent.shares_records(tested.consult.patient_id)
+    _post(tested)
+    assert not consent.shares_records(tested.consult.patient_id)
+
+
+def test_words_are_signed_in_the_language_they_were_read_in(tested):
+    assert _post(tested, locale="es").status_code == 200
+    given = Consent.objects.get()
+    assert given.statement == _words(tested, "es")
+    assert {one["locale"] for one in given.statements} == {"es"}
+
+
+def test_a_language_the_clinic_lacks_is_read_and_signed_in_english(tested):
+    assert _post(tested, locale="fi").status_code == 200
+    assert {one["locale"] for one in Consent.objects.get().statements} == {"en"}
+
+
+def test_a_guardian_gives_and_an_interpreter_witnesses_both_named(tested):
+    people = {"role": "guardian", "by_name": "Ana Gonzalez", "relation": "mother"}
+    people |= {"witness": "interpreter", "witness_name": "Ivo Berg", "witness_relation": "interpreter of the clinic"}
+    assert _post(tested, **people).status_code == 200
+    given = Consent.objects.get()
+    told = evidence.read(consent.opened(given)[0])
+    assert told["by"] == {"role": "guardian", "name": "Ana Gonzalez", "relation": "mother"}
+    assert told["witness"]["name"] == "Ivo Berg"
+    assert given.by_role == "guardian"
+    assert AuditEntry.objects.get(action="consent.give").detail["by"] == "guardian"
+
+
+@pytest.mark.parametrize("role", [{"role": "guardian"}, {"role": "interpreter"}, {"witness": "interpreter"}])
+def test_whoever_acts_for_her_or_beside_her_is_named(tested, role):
+    assert _ask(tested, **role).status_code == 400
+    assert not Consent.objects.exists()
+
+
+@pytest.mark.parametrize("missing", ["locale", "name", "agreed", "role", "key"])
 def test_nothing_is_taken_for_granted(tested, missing):
-    assert _post(tested, **{missing: None}).status_code == 400
+    assert _ask(tested, **{missing: None}).status_code == 400
     assert not Consent.objects.exists()
 
 
 @pytest.mark.parametrize("name", ["   ", "x" * 121])
 def test_a_name_has_to_be_typed(tested, name):
-    assert _post(tested, name=name).status_code == 400
-    with pytest.raises(consent.NotConsented):
+    assert _ask(tested, name=name).status_code == 400
+    with pytest.raises((consent.NotConsented, evidence.BadEvidence)):
         agree(tested, name)
 
 
-@pytest.mark.parametrize("shown", ["0" * 64, "x", "A" * 64])
-def test_words_that_are_not_in_force_are_refused(tested, shown):
-    answer = _post(tested, shown=shown)
-    assert answer.status_code == 409
-    assert "read it again" in answer.json()["error"]
+def test_asking_what_is_to_be_signed_records_nothing(tested):
+    assert "sign" in _ask(tested).json()
     assert not Consent.objects.exists()
+    assert not AuditEntry.objects.filter(action="consent.give").exists()
+    assert tested.fresh().stage == "consent"
 
 
 def test_words_renewed_while_she_read_are_refused(tested):
-    old = _words(tested)
-    _publish(tested.consult.clinic)
-    assert _post(tested, shown=old).status_code == 409
+    form = _signed(tested)
+    publish(tested.consult.clinic, title="Own words")
+    answer = _send(tested, form)
+    assert answer.status_code == 409
+    assert "read it again" in answer.json()["error"]
+    assert not Consent.objects.exists()
     assert _post(tested).status_code == 200
     assert Consent.objects.get().statement.title == "Own words"
-
-
-def _publish(clinic, **changes):
-    fields = {"scope": "video_visit", "locale": "en", "version": 1, "title": "Own words", "text": "Yes?"}
-    return ConsentStatement.objects.create(clinic=clinic, **{**fields, "published_at": timezone.now(), **changes})
-
-
-def test_the_clinics_own_newest_words_come_first(cast, tested):
-    import datetime as dt
-
-    own = _publish(cast.clinic)
-    _publish(cast.other_clinic, title="Foreign words", version=9)
-    _publish(cast.clinic, title="Not yet", version=9, published_at=timezone.now() + dt.timedelta(days=1))
-    assert consent.statement_for(tested.consult, "video_visit") == own
-    newer = _publish(cast.clinic, version=2)
-    assert consent.statement_for(tested.consult, "video_visit") == newer
 
 
 @pytest.mark.parametrize("who", ["clinician", "colleague", "officer", "operator"])
@@ -122,7 +192,7 @@ def test_nobody_else_can_consent_or_withdraw_for_her(cast, tested, who):
 def test_out_of_turn_it_is_refused(cast, stage):
     now = bring_to(stage, cast.clinician, cast.patient)
     before = Consent.objects.filter(consult=now.consult).count()
-    assert _post(now).status_code == 409
+    assert _send(now, _signed(now)).status_code == 409
     assert Consent.objects.filter(consult=now.consult).count() == before
 
 
@@ -136,8 +206,8 @@ def test_agreeing_in_parallel_is_one_consent(committed_cast):
     from tests.at_once import at_once
 
     now = bring_to("tested", committed_cast.clinician, committed_cast.patient)
-    shown = _words(now)
-    answers = at_once([lambda: _post(now, shown=shown).status_code] * 5)
+    forms = [_signed(now) for _ in range(5)]
+    answers = at_once([lambda form=form: _send(now, form).status_code for form in forms])
     assert sorted(answers) == [200] + [409] * 4
     assert Consent.objects.count() == 1
 
@@ -172,9 +242,10 @@ def test_withdrawing_twice_is_one_row(cast):
     assert Consent.objects.filter(act="withdrawn").count() == 1
 
 
-def test_she_can_agree_anew_after_withdrawing(cast):
+def test_she_can_agree_anew_after_withdrawing(cast, clock):
     now = bring_to("admitted", cast.clinician, cast.patient)
     consent.withdraw(now.seat, source="test")
+    clock.move(1)
     agree(now)
     assert now.fresh().gate_open
     assert Consent.objects.count() == 3
@@ -190,15 +261,20 @@ def test_the_database_refuses_to_rewrite_evidence(cast, table, statement):
 
 def test_a_spoken_consent_names_its_recording(tested):
     recording = voice.keep(tested.seat, b"OggS", seconds=4)
-    assert _post(tested, recording=str(recording.pk)).status_code == 200
+    spoken = {"recording": recording.sha256, "worker": FINGERPRINT, "agreed": ["video_visit", "voice"]}
+    assert _post(tested, **spoken).status_code == 200
     given = Consent.objects.get()
+    told = evidence.read(consent.opened(given)[0])
+    assert told["recording"] == {"sha256": hashlib.sha256(b"OggS").hexdigest(), "seconds": 4}
+    assert told["worker"] == [FINGERPRINT]
     assert (given.method, given.scopes, given.recording) == ("spoken", ["video_visit", "voice"], recording)
 
 
 def test_another_patients_recording_is_refused(cast, tested):
     other = bring_to("tested", cast.colleague, cast.colleagues_patient)
-    recording = voice.keep(other.seat, b"OggS", seconds=4)
-    assert _post(tested, recording=str(recording.pk)).status_code == 400
+    recording = voice.keep(other.seat, b"OggS of another", seconds=4)
+    spoken = {"recording": recording.sha256, "worker": FINGERPRINT, "agreed": ["video_visit", "voice"]}
+    assert _post(tested, **spoken).status_code == 409
     with pytest.raises(consent.NotConsented):
         agree(tested, recording=recording)
     assert not Consent.objects.exists()

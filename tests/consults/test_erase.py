@@ -127,7 +127,7 @@ def test_the_certificate_says_what_was_destroyed(cast, told, by):
     facts = dict(certificate.facts)
     assert facts["Why"] == "She asked for it"
     assert facts["Fields destroyed"].startswith("Name, date of birth, national id")
-    assert facts["Destroyed besides"].startswith("3 sealed texts and recordings")
+    assert facts["Destroyed besides"].startswith("4 sealed texts and recordings")
     assert keys().current_id.hex() in facts["Keys destroyed"]
     assert facts["By"] == "Officer"
     assert keys().current_id.hex() in certificate.backups

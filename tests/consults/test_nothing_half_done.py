@@ -2,13 +2,10 @@
 
 from django.urls import reverse
 
-from consults import consent, mail, tasks, visit
+from consults import mail, tasks, visit
 from consults.models import Consent
 from tests.cast import BY, MARIA, bring_to, sign_in
-
-
-def _words(now):
-    return consent.digest_of(consent.statement_for(now.consult, "video_visit"))
+from tests.signer import as_form
 
 
 def test_consent_without_a_place_in_the_waiting_room_is_not_taken(cast, monkeypatch):
@@ -17,7 +14,7 @@ def test_consent_without_a_place_in_the_waiting_room_is_not_taken(cast, monkeypa
     def fails(*_args, **_more):
         raise visit.NotNow("Try again.")
 
-    form = {"shown": _words(now), "name": MARIA["name"], "agree": "on"}
+    form = as_form(now.signer.signed(now.signer.giving(now.seat, MARIA["name"])))
     with monkeypatch.context() as patch:
         patch.setattr(visit, "wait", fails)
         assert now.browser().post(reverse("consent", args=[now.consult.id]), form).status_code == 409

@@ -145,6 +145,7 @@ def test_a_whole_visit_leaves_its_entries_in_order(cast):
         "invite.redeem",
         "identity.check",
         "consult.devices",
+        "consent.voice.agree",
         "consent.give",
         "consult.waiting",
         "consult.admit",

@@ -15,6 +15,7 @@ PREFIXES = {
     "consult_note": "cnt",
     "signed_name": "sig",
     "consent_voice": "voi",
+    "consent_evidence": "evd",
     "invitation": "inv",
     "break_glass_reason": "bgr",
     "review_note": "rvn",

@@ -18,8 +18,8 @@ import { bindPeople } from "./people.js";
 import { bindPickers } from "./pickers.js";
 import { bindPreviews } from "./preview.js";
 import { bindProof, ownProof } from "./proofview.js";
-import { post } from "./server.js";
 import { showStep } from "./steps.js";
+import { withdraw } from "./withdrawal.js";
 
 /** @typedef {import("./callview.js").State} State */
 
@@ -43,8 +43,9 @@ let stage = fact(document.body, "stage");
 let over = false;
 
 const deviceStep = bindDeviceStep(devices, fact(page, "devicesUrl"), () => go(following("devices", "consent")));
-bindConsentStep(wire, devices, fact(page, "consentUrl"), () => {
+bindConsentStep(wire, devices, fact(page, "consentUrl"), (record) => {
   withdrawnNote(false);
+  showRecord(record);
   go(following("consent", "waiting"));
 });
 hear(check, "proof", (/** @type {import("../signaling/check.js").Told} */ told) => view.checked(told));
@@ -130,16 +131,24 @@ function bindWithdrawal() {
   });
   yes.addEventListener("click", async () => {
     yes.disabled = true;
-    const answer = await post(fact(page, "withdrawUrl"));
+    error.textContent = await withdraw(fact(page, "withdrawUrl"), fact(page, "consult"));
     yes.disabled = false;
-    if (!answer.ok) {
-      error.textContent = answer.error;
-      return;
-    }
+    if (error.textContent) return;
     dialog.close();
     withdrawnNote(true);
     go("consent");
   });
+}
+
+/**
+ * What the clinic says it has: shown only after it said so.
+ * @param {{at: string, digest: string}} record
+ */
+function showRecord({ at, digest }) {
+  const note = find("[data-record]", HTMLElement);
+  note.hidden = false;
+  say(find("[data-record-at]", HTMLElement, note), new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
+  say(find("[data-record-digest]", HTMLElement, note), digest);
 }
 
 /** @param {boolean} shown */

@@ -209,6 +209,19 @@ export class VoiceRecorder {
     }
   }
 
+  /** The worker's certificates as this browser saw them in its DTLS handshake, `sha-256 AA:BB…`. */
+  async fingerprints() {
+    const transport = this.leg?.pc.getSenders()[0]?.transport;
+    /** @type {ArrayBuffer[]} */
+    const certificates = transport && "getRemoteCertificates" in transport ? transport.getRemoteCertificates() : [];
+    const seen = await Promise.all(certificates.map((one) => crypto.subtle.digest("SHA-256", one)));
+    if (seen.length) return seen.map((one) => `sha-256 ${colons(new Uint8Array(one))}`);
+    // Without that call: what the answer promised, which the handshake was held against (RFC 8122).
+    const sdp = this.leg?.pc.remoteDescription?.sdp ?? "";
+    const promised = [...sdp.matchAll(/^a=fingerprint:sha-256 ([0-9A-Fa-f:]{95})/gm)].map(([, print]) => print.toUpperCase());
+    return [...new Set(promised)].map((print) => `sha-256 ${print}`);
+  }
+
   abandon() {
     this.leg?.close();
     this.leg = null;
@@ -230,6 +243,11 @@ export class VoiceRecorder {
       this.wire.addEventListener("voice", listener);
     });
   }
+}
+
+/** @param {Uint8Array} bytes */
+function colons(bytes) {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0").toUpperCase()).join(":");
 }
 
 /**

@@ -1,0 +1,44 @@
+// Withdrawing consent: signed by this browser's key where that works, and in any case withdrawn.
+
+import { post } from "./server.js";
+import { Signer } from "./signing.js";
+
+/** signing must not hold a withdrawal up */
+const SIGN_WITHIN = 800;
+
+/**
+ * @param {string} url
+ * @param {string} consult
+ * @returns {Promise<string>} a sentence for the page, empty when it is withdrawn
+ */
+export async function withdraw(url, consult) {
+  const signer = new Signer(consult);
+  const late = new Promise((resolve) => {
+    setTimeout(() => resolve(null), SIGN_WITHIN);
+  });
+  const act = await Promise.race([signed(signer, url).catch(() => null), late]);
+  if (act) {
+    const answer = await post(url, { evidence: act.evidence, signature: act.signature });
+    if (answer.ok) {
+      await signer.settle(act);
+      return "";
+    }
+    if (answer.status === 0) return answer.error;
+  }
+  // The key is gone, or nothing could be signed: the record will say that it is not signed.
+  const answer = await post(url);
+  return answer.ok ? "" : answer.error;
+}
+
+/**
+ * @param {Signer} signer
+ * @param {string} url
+ */
+async function signed(signer, url) {
+  const { spki } = await signer.kept();
+  const answer = await post(url, { key: spki });
+  const text = answer.data.sign;
+  if (!answer.ok || typeof text !== "string" || text === "") return null;
+  const asked = JSON.parse(text);
+  return (await signer.isWithdrawal(asked)) ? signer.sign(asked) : null;
+}
