@@ -72,7 +72,8 @@ def within(seconds: float) -> Iterator[None]:
         raise AssertionError("it is read on and on")
 
     before = signal.signal(signal.SIGALRM, over)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    # Again and again: an exception raised while something is being collected is only printed.
+    signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
     try:
         yield
     finally:
