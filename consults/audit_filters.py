@@ -22,7 +22,7 @@ from vault.models import AuditEntry, Patient
 #: the first word of an action, by what a reviewer would call it
 ABOUT = {
     "records": ("Patient records", ("patient", "vault")),
-    "consents": ("Consent", ("consent",)),
+    "consents": ("Consent and receipts", ("consent", "receipt")),
     "consults": ("Consults and notes", ("consult", "worker")),
     "invites": ("Invites and identity", ("invite", "identity")),
     "signin": ("Sign-in", ("signin", "signout")),

@@ -109,7 +109,7 @@ def told(rows: Sequence[Any], ties: list[str], unmet: str = "") -> Looker:
         newest.role,
         len(done),
         len(rows) - len(done),
-        _did(done),
+        did(done),
         list(dict.fromkeys(WHY.get(row.purpose, row.purpose) for row in rows if row.purpose)),
         ties,
         unmet,
@@ -118,7 +118,7 @@ def told(rows: Sequence[Any], ties: list[str], unmet: str = "") -> Looker:
     )
 
 
-def _did(rows: Iterable[Any]) -> list[str]:
+def did(rows: Iterable[Any]) -> list[str]:
     """The gravest last; a field that was read is named once."""
     found = {row.action for row in rows}
     fields = {name for row in rows if row.action == "patient.reveal" for name in _fields(row.detail)}

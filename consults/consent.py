@@ -339,7 +339,14 @@ def withdraw(seat: Participant, *, source: str, data: bytes = b"", signature: by
     if not consult.is_over:
         consult.negotiation += 1
         consult.save(update_fields=["negotiation"])
-    _note(withdrawn, seat, source, "consent.withdraw", same_key=bool(more) and withdrawn.key_digest == given.key_digest)
+    _note(
+        withdrawn,
+        seat,
+        source,
+        "consent.withdraw",
+        withdraws=given.evidence_digest,
+        same_key=bool(more) and withdrawn.key_digest == given.key_digest,
+    )
     hints.consult_changed(consult)
     return withdrawn
 

@@ -1,6 +1,8 @@
 """Invite links: made for a consult, redeemed by one browser, revocable. Only digests of their secrets are kept."""
 
+import base64
 import hashlib
+import hmac
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -40,6 +42,12 @@ def digest(secret: str) -> str:
 def link(token: str) -> str:
     """The link with the token in its fragment: browsers keep fragments out of requests, so no log has it."""
     return f"{settings.PUBLIC_ORIGIN}{reverse('join')}#{token}"
+
+
+def receipt_token(seat_secret: str) -> str:
+    """Of the link to her own page. Her browser's secret makes it again at any time; nothing in the database does."""
+    made = hmac.new(seat_secret.encode(), b"telehealth receipt", hashlib.sha256).digest()
+    return base64.urlsafe_b64encode(made).decode().rstrip("=")
 
 
 @transaction.atomic
@@ -109,7 +117,11 @@ def redeem(token: str, *, source: str) -> Seat:
     _empty_seat(consult, now)
     secret = secrets.token_urlsafe(TOKEN_BYTES)
     seat = Participant.objects.create(
-        consult=consult, role=Participant.Role.PATIENT, seat_digest=digest(secret), joined_at=now
+        consult=consult,
+        role=Participant.Role.PATIENT,
+        seat_digest=digest(secret),
+        receipt_digest=digest(receipt_token(secret)),
+        joined_at=now,
     )
     audit.record(
         "invite.redeem",

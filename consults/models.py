@@ -102,6 +102,8 @@ class Participant(models.Model):
     consult = models.ForeignKey(Consult, on_delete=models.CASCADE, related_name="participants")
     role = models.CharField(max_length=10, choices=Role.choices)
     seat_digest = models.CharField(max_length=64, blank=True)
+    #: of the token in the link to her own page (`consults.receipts`); empty once she closed it
+    receipt_digest = models.CharField(max_length=64, blank=True, default="", db_index=True)
     joined_at = models.DateTimeField()
     left_at = models.DateTimeField(null=True)
     identity_failures = models.PositiveSmallIntegerField(default=0)

@@ -27,4 +27,8 @@ def remember(response: HttpResponse, seat: invitations.Seat) -> None:
 
 
 def of_request(request: HttpRequest, consult_id: UUID) -> Participant | None:
-    return invitations.seated(consult_id, request.COOKIES.get(cookie_name(consult_id), ""))
+    return invitations.seated(consult_id, secret_of(request, consult_id))
+
+
+def secret_of(request: HttpRequest, consult_id: UUID) -> str:
+    return request.COOKIES.get(cookie_name(consult_id), "")

@@ -5,6 +5,7 @@ from consults import views_consent as consent
 from consults import views_day as day
 from consults import views_export as export
 from consults import views_patient as patient
+from consults import views_receipt as receipt
 from consults import views_records as records
 from consults import views_review as review
 from consults import views_room as room
@@ -52,4 +53,12 @@ urlpatterns = [
     path("visit/<uuid:consult_id>/consent/words/", consent.consent_words, name="consent-words"),
     path("visit/<uuid:consult_id>/consent/voice/", consent.own_voice, name="consent-voice"),
     path("visit/<uuid:consult_id>/consent/withdraw/", consent.withdraw, name="withdraw"),
+    path("receipt/", receipt.entrance, name="receipt"),
+    path("receipt/open/", receipt.open_page, name="receipt-open"),
+    path("receipt/check/", receipt.check_page, name="receipt-check"),
+    path("receipt/yours/", receipt.own_page, name="receipt-yours"),
+    path("receipt/yours/<uuid:consent_id>/", receipt.file, name="receipt-file"),
+    path("receipt/yours/looks/<int:entry>/", receipt.proof, name="receipt-proof"),
+    path("receipt/yours/withdraw/", receipt.withdraw, name="receipt-withdraw"),
+    path("receipt/yours/close/", receipt.close, name="receipt-yours-close"),
 ]

@@ -123,6 +123,10 @@ def _record(request: HttpRequest, seat: Participant) -> HttpResponse:
 @require_POST
 @with_seat
 def withdraw(request: HttpRequest, seat: Participant) -> HttpResponse:
+    return withdrawn(request, seat)
+
+
+def withdrawn(request: HttpRequest, seat: Participant) -> HttpResponse:
     """With a key: what is to be signed. With what was signed, or with nothing: withdrawn."""
     if key := request.POST.get("key", ""):
         return _withdrawal_to_sign(seat, key)

@@ -2,13 +2,14 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts import attempts
 from accounts.sessions import source_of
-from consults import consent, invitations, seats, statements, views_consent, visit
+from consults import consent, invitations, receipts, seats, statements, views_consent, visit
 from consults.answers import sorry
 from consults.forms import DevicesForm, IdentityForm, first_error
 from consults.models import Participant
@@ -57,7 +58,14 @@ def join_redeem(request: HttpRequest) -> HttpResponse:
 
 
 def _page(request: HttpRequest, template: str, seat: Participant, status: int = 200, **more: Any) -> HttpResponse:
-    context = {"consult": seat.consult, "seat": seat, "clinic": seat.consult.clinic, **more}
+    context = {
+        "consult": seat.consult,
+        "seat": seat,
+        "clinic": seat.consult.clinic,
+        "origin": settings.PUBLIC_ORIGIN,
+        "receipt_link": receipts.link(seat, seats.secret_of(request, seat.consult_id)),
+        **more,
+    }
     return render(request, template, context, status=status)
 
 
@@ -67,7 +75,8 @@ def visit_page(request: HttpRequest, seat: Participant) -> HttpResponse:
     """The visit at the step where the patient is. From the device test on it is one page, so the camera stays on."""
     view = visit.look(seat.consult_id)
     if view.stage == "ended":
-        return _page(request, "consults/ended_patient.html", seat)
+        agreed = bool(receipts.agreements(seat))
+        return _page(request, "consults/ended_patient.html", seat, agreed=agreed)
     if view.stage == "identity":
         return _page(request, "consults/identity.html", seat, form=IdentityForm())
     try:

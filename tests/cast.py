@@ -278,6 +278,19 @@ def agree(now: Visit, name: str = MARIA["name"], **choice):
     return consent.give(now.seat, **now.signer.signed(evidence), source="test")
 
 
+def receipt_form(now: Visit, typed: dict[str, str] = MARIA) -> dict[str, str]:
+    """What is posted to open her own page by the link of her receipt."""
+    token = invitations.receipt_token(now.secret)
+    return {"token": token, "name": typed["name"], "birth_date": typed["birth_date"]}
+
+
+def open_receipt(browser: Browser, now: Visit) -> Browser:
+    """A browser in which the patient's own page is open."""
+    answer = browser.post(reverse("receipt-open"), receipt_form(now))
+    assert answer.status_code == 200, "her own page did not open"
+    return browser
+
+
 def publish(clinic: Clinic, **changes: str) -> ConsentStatement:
     """New words of a clinic, in force."""
     words = {"scope": "video_visit", "locale": "en", "title": "Newer words", "text": "Yes?", **changes}

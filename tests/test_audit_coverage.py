@@ -6,7 +6,7 @@ An address that is in neither table below fails a test, so a new one cannot go w
 import pytest
 from django.db import OperationalError, transaction
 
-from tests.cast import bring_to
+from tests.cast import bring_to, receipt_form
 from tests.test_refusals import EVERYBODY, ROUTES, UNUSED, Scene, _may, _state
 from vault import audit
 from vault.models import AuditEntry
@@ -48,6 +48,11 @@ WRITES = {
     ("devices", "post"): "consult.devices",
     ("withdraw", "post"): "consent.withdraw",
     ("consent-voice", "post"): "consent.voice.agree",
+    ("receipt-open", "post"): "receipt.open",
+    ("receipt-file", "get"): "receipt.take",
+    ("receipt-proof", "get"): "receipt.proof",
+    ("receipt-withdraw", "post"): "consent.withdraw",
+    ("receipt-yours-close", "post"): "receipt.close",
     ("join-look", "post"): "invite.view",
     ("join-redeem", "post"): "invite.redeem",
     ("recovery-codes", "post"): "account.recovery_codes",
@@ -77,6 +82,8 @@ NOTHING = {
     "signout": "nobody is signed in; signout (tests/accounts)",
     "activate": "a form; account.activate (tests/accounts)",
     "join": "static: the invite is in the fragment, which no server sees",
+    "receipt": "static: the link's token is in the fragment, which no server sees",
+    "receipt-check": "static: the page that checks a receipt",
     "healthz": "one word",
     "admin:index": "names of lists",
     "admin:app_list": "names of lists",
@@ -89,7 +96,7 @@ NOTHING = {
     **dict.fromkeys(PROGRESS, "how far a work is"),
 }
 #: polled by a page whose opening is the entry
-POLLED = {"room-status", "dashboard-lists", "board-sessions", "board-visit-now", "visit"}
+POLLED = {"room-status", "dashboard-lists", "board-sessions", "board-visit-now", "visit", "receipt-yours"}
 ORDER = ("clinician", "officer", "operator", "colleague", "seat", "nobody")
 LOG = "admin:vault_auditentry_"
 
@@ -137,6 +144,8 @@ def _ask(scene, who, method, name, route):
     if name in ("join-look", "join-redeem"):
         invited = bring_to("invited", scene.cast.clinician, scene.cast.patient)
         scene.bodies[name] = {"token": invited.token}
+    if name == "receipt-open":
+        scene.bodies[name] = receipt_form(scene.visit)
     answer = scene.ask(who, method, name, scene.path(route))
     body = b"".join(answer) if answer.streaming else answer.content
     return answer, body.decode(errors="replace")
@@ -192,6 +201,7 @@ def _says_who(scene, who, entry):
 OF_PATIENT = {"patient", "reveal", "emergency", "change", "export", "review-patient", "consult-start"}
 OF_CONSULT = {"room", "board-visit", "invite", "invite-mail", "invite-revoke", "admit", "end", "note", "recording"}
 OF_CONSULT |= {"identity", "devices", "withdraw", "consent-voice", "join-look", "join-redeem"}
+OF_CONSULT |= {"receipt-open", "receipt-file", "receipt-proof", "receipt-withdraw", "receipt-yours-close"}
 
 
 def _says_whose(scene, name, entry):

@@ -19,7 +19,7 @@ from accounts.models import Clinic, User
 from consults import audit_reviews, concerns, seats, voice
 from consults.models import StatementDraft
 from consults.statements import as_published, digest_of
-from tests.cast import BY, MARIA, Browser, bring_to, person, sign_in, type_password
+from tests.cast import BY, MARIA, Browser, bring_to, open_receipt, person, sign_in, type_password
 from tests.signer import as_form
 from tests.urls import every_route, fill_in
 from vault import patients
@@ -76,6 +76,14 @@ MAY = {
     "consent-words": SEAT,
     "consent-voice": SEAT,
     "withdraw": SEAT,
+    "receipt-yours": SEAT,  # whose link is open in that browser
+    "receipt-file": SEAT,
+    "receipt-proof": SEAT,
+    "receipt-withdraw": SEAT,
+    "receipt-yours-close": SEAT,
+    "receipt": EVERYBODY,
+    "receipt-open": EVERYBODY,
+    "receipt-check": EVERYBODY,
     "account": STAFF,
     "confirm": STAFF,
     "change-password": STAFF,
@@ -112,9 +120,9 @@ ADMIN_MAY_LOOK = {
 }
 ADMIN_MAY_ADD = {"consults_statementdraft": {"officer"}, "accounts_user": {"operator"}}
 #: allowed in, and still nothing there: Django's machinery that no page of ours uses, certificates before an erasure,
-#: the proof of an entry before it is sealed
+#: the proof of an entry before it is sealed, and of a look before there was one
 UNUSED = {"admin:autocomplete", "admin:view_on_site", "admin:None", "erasure", "erasure-pdf"}
-UNUSED |= {"admin:vault_auditentry_proof"}
+UNUSED |= {"admin:vault_auditentry_proof", "receipt-proof"}
 
 ROUTES = sorted({(name, route) for name, route in every_route()})
 
@@ -177,6 +185,7 @@ class Scene:
             "seat elsewhere": self._seat_elsewhere(),
             "seat given up": self._seat_given_up(),
         }
+        open_receipt(self.browsers["seat"], self.visit)
 
     def _seat_elsewhere(self):
         """Another patient, who also tries her own secret under the name of this consult's cookie."""
@@ -197,6 +206,7 @@ class Scene:
             "consult_id": self.visit.consult.id,
             "patient_id": self.cast.patient.id,
             "recording_id": self.recording.pk,
+            "consent_id": self._given.pk,
             "concern_id": self.concern.pk,
             "person_id": self.cast.clinician.pk,
             "review_id": self.review.pk,
@@ -205,12 +215,16 @@ class Scene:
         return fill_in(route, **{**ids, **other})
 
     @cached_property
+    def _given(self):
+        return self.visit.consult.consents.get()
+
+    @cached_property
     def _objects(self):
         return {
             "/consult/": self.visit.consult,
-            "/consent/": self.visit.consult.consents.get(),
+            "/consent/": self._given,
             "/statementdraft/": self.draft,
-            "/consentstatement/": self.visit.consult.consents.get().statement,
+            "/consentstatement/": self._given.statement,
             "/auditentry/": AuditEntry.objects.filter(clinic_id=self.cast.clinic.id).first(),
             "/user/": self.cast.clinician,
             "/clinic/": self.cast.clinic,
@@ -354,7 +368,9 @@ OBJECTS = sorted((n, r) for n, r in ROUTES if "_id>" in r and not n.startswith("
 
 @pytest.mark.parametrize("who", STRANGERS)
 def test_forbidden_looks_like_missing(scene, who):
-    missing = dict.fromkeys(("consult_id", "patient_id", "concern_id"), "11111111-1111-4111-8111-111111111111")
+    missing = dict.fromkeys(
+        ("consult_id", "patient_id", "concern_id", "consent_id"), "11111111-1111-4111-8111-111111111111"
+    )
     told_apart = [
         (name, method)
         for name, route in OBJECTS

@@ -1,5 +1,6 @@
 // The invite panel: a fresh link to copy or scan, an e-mail, or taking it back.
 
+import { bindCopy } from "./copying.js";
 import { all, dialogOpens, fact, find, fragment, say } from "./dom.js";
 import * as linksecret from "./linksecret.js";
 import { qr } from "./qr.js";
@@ -31,7 +32,8 @@ export function bindInvite(consult, check, changed) {
     // From here on copying is what comes next.
     make.classList.remove("button-primary");
     say(find("[data-word]", HTMLElement, make), "Make a new link");
-    bindCopy(fresh, word);
+    bindCopy(fresh, word, "The link is copied. Paste it into a message to the patient.");
+    find("[data-copy]", HTMLButtonElement, fresh).focus();
     await changed();
   });
 
@@ -101,25 +103,4 @@ export function bindInvite(consult, check, changed) {
 export function forgetLink() {
   const panel = find("[data-invite-panel]", HTMLElement);
   if (!panel.querySelector("[data-link-out]")) find("[data-invite-fresh]", HTMLElement, panel).replaceChildren();
-}
-
-/**
- * @param {HTMLElement} root
- * @param {HTMLElement} word
- */
-function bindCopy(root, word) {
-  const link = find("[data-link]", HTMLInputElement, root);
-  const button = find("[data-copy]", HTMLButtonElement, root);
-  link.addEventListener("focus", () => link.select());
-  button.focus();
-  button.addEventListener("click", async () => {
-    try {
-      await navigator.clipboard.writeText(link.value);
-      say(find("[data-copy-word]", HTMLElement, root), "Copied");
-      say(word, "The link is copied. Paste it into a message to the patient.");
-    } catch {
-      link.focus();
-      say(word, "The link is selected. Copy it with your keyboard.");
-    }
-  });
 }

@@ -1,0 +1,287 @@
+"""The link of a receipt opens the patient's own page, for her alone; the file holds away from here."""
+
+import base64
+import json
+
+import pytest
+from django.urls import reverse
+
+from accounts import sessions
+from consults import consent, invitations, receipts, visit, voice
+from consults.models import Consent, Participant
+from tests.cast import BY, MARIA, OTHER, Browser, agree, bring_to, open_receipt, receipt_form
+from tests.signer import as_form
+from vault import audit_key, audit_seal, audit_sealing, patients
+from vault.core import receipt
+from vault.core.notes import Checkpoint, parse_checkpoint, parse_note, verify
+from vault.core.tlog import leaf_hash, verify_inclusion
+from vault.models import AuditEntry
+
+
+@pytest.fixture(autouse=True)
+def key(settings, tmp_path, monkeypatch):
+    """The log is sealed by a key of its own, at once: ids that tests before this one used up are awaited by nobody."""
+    monkeypatch.setattr(audit_seal, "_transactions", lambda: (0, 0))
+    settings.AUDIT_KEY_FILE = str(tmp_path / "audit_key")
+    return audit_key.create("clinic.example/audit").key
+
+
+@pytest.fixture
+def waiting(cast):
+    return bring_to("waiting", cast.clinician, cast.patient)
+
+
+def _open(now, **changes):
+    return Browser().post(reverse("receipt-open"), receipt_form(now) | changes)
+
+
+def _page(browser):
+    return browser.get(reverse("receipt-yours"))
+
+
+def _file(browser, given):
+    return browser.get(reverse("receipt-file", args=[given.pk]))
+
+
+def _given(now):
+    return Consent.objects.get(consult=now.consult, act="given")
+
+
+# -- the link ----------------------------------------------------------------------------------------------
+
+
+def test_her_own_browser_finds_the_link_again_and_the_database_cannot_make_it(waiting):
+    link = receipts.link(waiting.seat, waiting.secret)
+    assert link.partition("#")[2] == invitations.receipt_token(waiting.secret)
+    assert receipts.link(waiting.seat, "another secret") == ""
+    token = link.partition("#")[2]
+    assert token not in {str(value) for value in Participant.objects.filter(pk=waiting.seat.pk).values_list()[0]}
+    assert receipts.find(token) == waiting.seat
+    assert receipts.find(waiting.seat.receipt_digest) is None
+    assert receipts.find("") is None
+
+
+def test_whoever_has_the_link_says_who_she_is(waiting):
+    assert _open(waiting).json() == {"url": reverse("receipt-yours")}
+    assert _open(waiting, birth_date="1984-03-18").status_code == 403
+    assert _open(waiting, name=OTHER["name"]).status_code == 403
+    assert _open(waiting, birth_date="").status_code == 400
+    outcomes = AuditEntry.objects.filter(action="receipt.open").order_by("id").values_list("outcome", flat=True)
+    assert list(outcomes) == ["done", "failed", "failed"]
+
+
+def test_a_stranger_guesses_ten_times_a_day(waiting):
+    wrong = [_open(waiting, birth_date=f"1984-01-{day:02}").status_code for day in range(1, 12)]
+    assert wrong == [403] * 10 + [429]
+    # Not even the right date helps then: guesses are all there would be.
+    assert _open(waiting).status_code == 429
+
+
+def test_without_its_token_nothing_opens(waiting):
+    for token in ("", "x", "x" * 5000, waiting.token, waiting.secret, waiting.seat.receipt_digest, "\0"):
+        assert _open(waiting, token=token).status_code == 404
+
+
+def test_the_page_closes_itself(waiting, clock):
+    browser = open_receipt(Browser(), waiting)
+    assert _page(browser).status_code == 200
+    clock.move(31 * 60)
+    answer = _page(browser)
+    assert answer.status_code == 403
+    assert "Open your link again" in answer.content.decode()
+
+
+def test_she_closes_her_link_for_good(waiting):
+    browser = open_receipt(Browser(), waiting)
+    before = browser.cookies["__Host-receipt"].value
+    assert browser.post(reverse("receipt-yours-close")).json() == {"ok": True}
+    browser.cookies["__Host-receipt"] = before
+    assert _page(browser).status_code == 403
+    assert _open(waiting).status_code == 404
+    assert receipts.link(Participant.objects.get(pk=waiting.seat.pk), waiting.secret) == ""
+    assert consent.standing(waiting.consult.id)
+
+
+def test_the_link_outlives_seat_and_visit(waiting):
+    visit.end(waiting.consult, BY)
+    assert reverse("receipt") in waiting.browser().get(reverse("visit", args=[waiting.consult.id])).content.decode()
+    Participant.objects.filter(pk=waiting.seat.pk).update(left_at=waiting.seat.joined_at)
+    page = _page(open_receipt(Browser(), waiting)).content.decode()
+    assert "Withdraw consent" in page
+
+
+def test_a_link_opens_its_own_visit_only(cast, waiting):
+    other = bring_to("waiting", cast.colleague, cast.colleagues_patient)
+    browser = open_receipt(Browser(), waiting)
+    assert _file(browser, _given(other)).status_code == 404
+    assert _open(other).status_code == 403
+
+
+def test_whose_record_was_erased_has_no_page(waiting, cast):
+    from consults import erasing
+
+    visit.end(waiting.consult, BY)
+    erasing.erase(cast.patient, BY, reason="request", typed_number=cast.patient.record_number)
+    assert _open(waiting).status_code == 403
+
+
+# -- her page ----------------------------------------------------------------------------------------------
+
+
+def test_she_sees_the_words_and_her_answers(waiting):
+    page = _page(open_receipt(Browser(), waiting)).content.decode()
+    words = _given(waiting).statement
+    assert words.text.splitlines()[0][:40] in page
+    assert page.count("you agreed<") + page.count("you agreed\n") >= 1
+    assert "you did not agree" in page
+
+
+def test_she_sees_who_looked_and_why(cast, waiting):
+    by = sessions.staff_actor(cast.clinician)
+    patients.reveal(cast.patient, ["phone"], by, purpose="contact")
+    patients.reveal(cast.outsiders_patient, ["phone"], sessions.staff_actor(cast.outsider), purpose="treat")
+    page = " ".join(_page(open_receipt(Browser(), waiting)).content.decode().split())
+    assert "<strong>Clinician</strong> read phone" in page
+    assert "Reach the patient" in page
+    assert "Outsider" not in page
+    assert MARIA["phone"] not in page
+
+
+def test_each_line_has_its_proof(cast, waiting, key):
+    patients.reveal(cast.patient, ["phone"], sessions.staff_actor(cast.clinician), purpose="contact")
+    looked = AuditEntry.objects.get(action="patient.reveal")
+    browser = open_receipt(Browser(), waiting)
+    assert browser.get(reverse("receipt-proof", args=[looked.pk])).status_code == 503
+    audit_sealing.catch_up()
+    told = json.loads(browser.get(reverse("receipt-proof", args=[looked.pk])).content)
+    note = parse_note(told["checkpoint"].encode())
+    assert verify(note, [key])
+    checkpoint = parse_checkpoint(note.text)
+    leaf, path = base64.b64decode(told["leaf"]), [base64.b64decode(one) for one in told["proof"]]
+    verify_inclusion(leaf_hash(leaf), told["index"], checkpoint.size, path, checkpoint.root)
+    assert b"patient.reveal" in leaf
+
+
+def test_what_is_no_look_at_her_has_no_proof_for_her(cast, waiting):
+    patients.reveal(cast.outsiders_patient, ["phone"], sessions.staff_actor(cast.outsider), purpose="treat")
+    audit_sealing.catch_up()
+    browser = open_receipt(Browser(), waiting)
+    for entry in AuditEntry.objects.exclude(patient=str(cast.patient.pk)):
+        assert browser.get(reverse("receipt-proof", args=[entry.pk])).status_code == 404
+    for entry in AuditEntry.objects.filter(patient=str(cast.patient.pk), role="patient"):
+        assert browser.get(reverse("receipt-proof", args=[entry.pk])).status_code == 404
+
+
+# -- withdrawing -------------------------------------------------------------------------------------------
+
+
+def test_she_withdraws_by_her_link_after_the_visit_signed(waiting):
+    visit.end(waiting.consult, BY)
+    browser = open_receipt(Browser(), waiting)
+    address = reverse("receipt-withdraw")
+    asked = json.loads(browser.post(address, {"key": waiting.signer.key}).json()["sign"])
+    assert browser.post(address, as_form(waiting.signer.signed(asked))).json() == {"ok": True}
+    withdrawn = Consent.objects.get(act="withdrawn")
+    assert (withdrawn.withdraws, bool(withdrawn.evidence)) == (_given(waiting), True)
+    assert "You withdrew it" in _page(browser).content.decode()
+    assert browser.post(address).json() == {"ok": True}
+    assert Consent.objects.filter(act="withdrawn").count() == 1
+
+
+def test_in_a_visit_the_gate_shuts(cast):
+    now = bring_to("admitted", cast.clinician, cast.patient)
+    assert now.fresh().gate_open
+    open_receipt(Browser(), now).post(reverse("receipt-withdraw"))
+    assert not now.fresh().gate_open
+
+
+# -- the file ----------------------------------------------------------------------------------------------
+
+
+def _receipt(now, browser=None):
+    audit_sealing.catch_up()
+    answer = _file(browser or open_receipt(Browser(), now), _given(now))
+    assert answer.status_code == 200, answer.content.decode()
+    return answer.content
+
+
+def test_the_file_holds_away_from_here(waiting, key):
+    report = receipt.verify(_receipt(waiting), log=key.vkey)
+    assert report.holds, [one for one in report.findings if not one.holds]
+    assert (report.withdrawn, report.acts[0]["name"]) == (False, MARIA["name"])
+
+
+def test_her_voice_is_in_the_file(cast, key):
+    now = bring_to("tested", cast.clinician, cast.patient)
+    agree(now, recording=voice.keep(now.seat, b"OggS her voice", seconds=4.2))
+    made = _receipt(now)
+    assert receipt.verify(made, log=key.vkey).holds
+    assert base64.b64decode(json.loads(made)["recording"]) == b"OggS her voice"
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_a_withdrawal_is_in_the_file(waiting, key, signed):
+    more = waiting.signer.withdrawal(_given(waiting)) if signed else {}
+    consent.withdraw(waiting.seat, source="test", **more)
+    report = receipt.verify(_receipt(waiting), log=key.vkey)
+    assert report.holds, [one for one in report.findings if not one.holds]
+    assert (report.withdrawn, report.withdrawal_is_signed) == (True, signed)
+
+
+def test_a_file_of_another_log_does_not_hold(waiting):
+    other = receipt.verify(_receipt(waiting), log="clinic.example/audit+00000000+AAAA")
+    assert not other.holds
+
+
+def test_the_entry_is_there_before_anything_is_opened(waiting, monkeypatch):
+    audit_sealing.catch_up()
+    seen = []
+    opened = consent.opened
+    monkeypatch.setattr(
+        consent,
+        "opened",
+        lambda act: seen.append(AuditEntry.objects.filter(action="receipt.take").count()) or opened(act),
+    )
+    browser = open_receipt(Browser(), waiting)
+    assert _file(browser, _given(waiting)).status_code == 200
+    assert seen == [1]
+
+
+def test_before_the_log_is_sealed_the_page_says_wait(waiting):
+    answer = _file(open_receipt(Browser(), waiting), _given(waiting))
+    assert answer.status_code == 503
+    assert "Try again in a few seconds" in answer.content.decode()
+
+
+def test_the_file_names_the_witnesses_who_saw_that_log(waiting, key, settings):
+    from django.utils import timezone
+
+    from tests.receipts import WITNESS
+    from vault.audit_publish import note_of
+    from vault.audit_tree import head
+    from vault.models import AuditWitnessing
+
+    settings.AUDIT_WITNESSES = [f"{WITNESS.key.vkey}@https://witness.example"]
+    browser = open_receipt(Browser(), waiting)
+    audit_sealing.catch_up()
+    batch = head()
+    line = WITNESS.cosign(note_of(key, batch).text, int(timezone.now().timestamp())).line
+    AuditWitnessing.objects.create(size=batch.size, witness=WITNESS.key.name, line=line, at=timezone.now())
+    report = receipt.verify(_receipt(waiting, browser), log=key.vkey, witnesses=[WITNESS.key.vkey])
+    assert report.holds, [one for one in report.findings if not one.holds]
+    assert list(report.witnessed) == [WITNESS.key.name]
+
+
+def test_a_line_that_no_witness_signed_is_left_out(waiting, key, settings):
+    from django.utils import timezone
+
+    from tests.receipts import WITNESS
+    from vault.audit_tree import head
+    from vault.models import AuditWitnessing
+
+    settings.AUDIT_WITNESSES = [f"{WITNESS.key.vkey}@https://witness.example"]
+    audit_sealing.catch_up()
+    line = WITNESS.cosign(Checkpoint(key.name, head().size, b"another root" + bytes(20)).text(), 1_800_000_000).line
+    AuditWitnessing.objects.create(size=head().size, witness=WITNESS.key.name, line=line, at=timezone.now())
+    report = receipt.verify(_receipt(waiting), log=key.vkey)
+    assert (report.holds, report.witnessed) == (True, {})
