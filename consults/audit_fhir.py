@@ -142,6 +142,7 @@ KIND_OF = {
     "consent.statement": CREATE,
     "consent.give": CREATE,
     "consent.withdraw": CREATE,
+    "consent.withdraw.ask": READ,
     "receipt.open": READ,
     "receipt.take": READ,
     "receipt.proof": READ,

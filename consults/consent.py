@@ -308,6 +308,18 @@ def to_withdraw(seat: Participant) -> Consent | None:
 
 
 @transaction.atomic
+def withdrawal_to_sign(seat: Participant, key: str, *, source: str) -> dict[str, Any] | None:
+    """What her browser signs to withdraw; None where there is nothing to withdraw, or nothing that was signed."""
+    given = to_withdraw(seat)
+    if given is None or not given.evidence:
+        return None
+    # It is drawn up from the sealed act, which is opened for it.
+    by, consult = patient_actor(seat, source), seat.consult
+    audit.record("consent.withdraw.ask", by, patient=consult.patient_id, consult=consult.id, consent=str(given.id))
+    return draw_up_withdrawal(given, key, timezone.now())
+
+
+@transaction.atomic
 def withdraw(seat: Participant, *, source: str, data: bytes = b"", signature: bytes = b"") -> Consent | None:
     """Withdraw: a new row beside the old one. The gate shuts for both sides; asking twice does nothing.
 

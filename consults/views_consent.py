@@ -23,8 +23,10 @@ def step(request: HttpRequest, seat: Participant) -> dict[str, Any]:
     """What the consent step shows, in the language asked for, or the first of the browser's that the clinic has."""
     clinic = seat.consult.clinic
     offered = statements.languages(clinic)
+    # Only a language that there is goes on to the database, whatever an address says.
+    asked = next((locale for locale, _ in offered if locale == request.GET.get("locale")), "")
     return {
-        **words(request.GET.get("locale") or _preferred(request, offered), statements.shown, clinic),
+        **words(asked or _preferred(request, offered), statements.shown, clinic),
         "languages": offered,
         "purpose": consent.PURPOSE,
         "hours": settings.CONSENT_LIFETIME_HOURS,
@@ -129,7 +131,7 @@ def withdraw(request: HttpRequest, seat: Participant) -> HttpResponse:
 def withdrawn(request: HttpRequest, seat: Participant) -> HttpResponse:
     """With a key: what is to be signed. With what was signed, or with nothing: withdrawn."""
     if key := request.POST.get("key", ""):
-        return _withdrawal_to_sign(seat, key)
+        return _withdrawal_to_sign(request, seat, key)
     signed: dict[str, Any] = {}
     if "evidence" in request.POST:
         form = SignedForm(request.POST)
@@ -143,13 +145,10 @@ def withdrawn(request: HttpRequest, seat: Participant) -> HttpResponse:
     return JsonResponse({"ok": True})
 
 
-def _withdrawal_to_sign(seat: Participant, key: str) -> HttpResponse:
-    given = consent.to_withdraw(seat)
-    if given is None or not given.evidence:
-        return JsonResponse({"sign": ""})
+def _withdrawal_to_sign(request: HttpRequest, seat: Participant, key: str) -> HttpResponse:
     try:
-        drawn_up = consent.draw_up_withdrawal(given, key[:200], timezone.now())
-        return JsonResponse({"sign": evidence.evidence_bytes(drawn_up).decode()})
+        drawn_up = consent.withdrawal_to_sign(seat, key[:200], source=source_of(request))
+        return JsonResponse({"sign": evidence.evidence_bytes(drawn_up).decode() if drawn_up else ""})
     except evidence.BadEvidence:
         return JsonResponse({"sign": ""})
 

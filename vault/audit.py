@@ -66,6 +66,7 @@ ACTIONS = {
     "consent.statement": "published new consent words",
     "consent.give": "gave consent",
     "consent.withdraw": "withdrew consent",
+    "consent.withdraw.ask": "asked what to sign to withdraw consent",
     "receipt.open": "opened her own page by the link of her receipt",
     "receipt.take": "took the receipt of a consent",
     "receipt.proof": "took the proof that somebody looked at her record",

@@ -235,6 +235,17 @@ def test_withdrawing_appends_and_shuts_the_gate(cast):
     assert AuditEntry.objects.filter(action="consent.withdraw").count() == 1
 
 
+def test_what_is_to_be_signed_to_withdraw_is_drawn_up_after_its_entry(cast, monkeypatch):
+    now = bring_to("admitted", cast.clinician, cast.patient)
+    asked, opened = AuditEntry.objects.filter(action="consent.withdraw.ask"), consent.opened
+    seen = []
+    monkeypatch.setattr(consent, "opened", lambda act: seen.append(asked.count()) or opened(act))
+    answer = now.browser().post(reverse("withdraw", args=[now.consult.id]), {"key": now.signer.key})
+    assert json.loads(answer.json()["sign"])["act"] == "withdraw"
+    assert seen == [1]
+    assert asked.get().role == "patient"
+
+
 def test_withdrawing_twice_is_one_row(cast):
     now = bring_to("admitted", cast.clinician, cast.patient)
     for _ in range(2):

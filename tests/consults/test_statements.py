@@ -104,6 +104,18 @@ def test_the_step_opens_in_the_browsers_language(cast, accepts, locale):
     assert statements.in_force(cast.clinic, "video_visit", "fr").title in other
 
 
+@pytest.mark.parametrize("locale", ["x\0y", "x" * 10_000, "tlh", "EN'--", "../en"])
+def test_a_language_that_there_is_not_is_the_browsers(cast, locale, monkeypatch):
+    asked, in_force = [], statements.in_force
+    monkeypatch.setattr(statements, "in_force", lambda *words: asked.append(words[2]) or in_force(*words))
+    now = bring_to("tested", cast.clinician, cast.patient)
+    answer = now.browser().get(reverse("consent-words", args=[now.consult.id]), {"locale": locale})
+    assert answer.status_code == 200
+    assert in_force(cast.clinic, "video_visit", "en").title in answer.content.decode()
+    # A database would refuse some of these, and none has to be asked.
+    assert locale not in asked
+
+
 # -- a published one never changes -------------------------------------------------------------------------
 
 
