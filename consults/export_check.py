@@ -99,7 +99,7 @@ def _shapes(node: Any, path: str) -> Iterator[str]:
             yield f"{path}: ext-1"
         if "start" in node and "end" in node and node["start"] > node["end"]:
             yield f"{path}: per-1"
-        if "data" in node and "contentType" not in node:
+        if "data" in node and not {"contentType", "sigFormat"} & node.keys():
             yield f"{path}: att-1"
         for name, value in node.items():
             yield from _shapes(value, f"{path}.{name}")

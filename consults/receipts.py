@@ -175,7 +175,12 @@ def looks(seat: Participant) -> list[Look]:
         role__in=User.Role.values,
     )
     found = rows.order_by("-id")[:MOST_LOOKS]
-    return [Look(one, ", ".join(audit_lookers.did([one])), WHY.get(one.purpose, one.purpose)) for one in found]
+    return [Look(one, _did(one), WHY.get(one.purpose, one.purpose)) for one in found]
+
+
+def _did(entry: AuditEntry) -> str:
+    """As the officer reads it, said to herself."""
+    return ", ".join(audit_lookers.did([entry])).replace(" her ", " your ")
 
 
 def proof(seat: Participant, entry: int, source: str) -> proving.Proven:
@@ -190,13 +195,16 @@ def proof(seat: Participant, entry: int, source: str) -> proving.Proven:
 # -- the file ----------------------------------------------------------------------------------------------
 
 
-def make(seat: Participant, given: Consent, source: str) -> bytes:
-    """The receipt of one consent, and of its withdrawal (vault/FORMAT.md, "Receipt"). The entry is written first."""
+def make(seat: Participant, given: Consent, source: str, *, form: str = "json") -> bytes:
+    """The receipt of one consent, and of its withdrawal (vault/FORMAT.md, "Receipt"). The entry is written first.
+
+    `form`: in which she takes it with her, for the log.
+    """
     if not given.evidence:
         raise NoReceipt("This consent was taken before receipts were made. Your clinic has its record.")
     withdrawal: Consent | None = getattr(given, "withdrawal", None)
     acts = [given, *([withdrawal] if withdrawal else [])]
-    _note(seat, source, "receipt.take", consent=str(given.id))
+    _note(seat, source, "receipt.take", consent=str(given.id), form=form)
     proven = _proven([_entry_of(act) for act in acts])
     return receipt.build(
         proven=[_signed(act) | place for act, place in zip(acts, proven.places, strict=True)],

@@ -13,10 +13,11 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts import attempts
 from accounts.sessions import source_of
-from consults import consent, receipts, views_consent
+from consults import consent, receipt_forms, receipts, views_consent
 from consults.answers import sorry
 from consults.forms import IdentityForm, first_error
 from consults.models import Consent, Participant
+from consults.typesetting import CannotSet
 from vault import audit_key
 from vault.check_page import page as check_page_file
 from vault.models import AuditEntry
@@ -120,17 +121,28 @@ def _log_key() -> str:
         return ""
 
 
+#: form -> ending, content type, how it is made from the file
+FORMS: dict[str, tuple[str, str, Callable[[bytes], bytes]]] = {
+    "json": ("json", "application/json", bytes),
+    "pdf": ("pdf", "application/pdf", receipt_forms.as_pdf),
+    "fhir": ("fhir.json", "application/fhir+json", receipt_forms.as_fhir),
+}
+
+
 @require_GET
 @with_receipt
-def file(request: HttpRequest, seat: Participant, consent_id: UUID) -> HttpResponse:
+def file(request: HttpRequest, seat: Participant, consent_id: UUID, form: str = "json") -> HttpResponse:
     given = Consent.objects.filter(pk=consent_id, participant=seat, act=Consent.Act.GIVEN).first()
     if given is None:
         raise Http404
+    ending, content_type, made_from = FORMS[form]
     try:
-        made = receipts.make(seat, given, source_of(request))
+        made = made_from(receipts.make(seat, given, source_of(request), form=form))
     except receipts.NoReceipt as error:
         return _own_page(request, seat, str(error), status=503 if isinstance(error, receipts.NotYet) else 409)
-    return _download(made, f"consent-receipt-{given.at:%Y-%m-%d}.json", "application/json")
+    except CannotSet as error:
+        return _own_page(request, seat, f"{error} Take the receipt itself: it says the same.", status=500)
+    return _download(made, f"consent-receipt-{given.at:%Y-%m-%d}.{ending}", content_type)
 
 
 @require_GET

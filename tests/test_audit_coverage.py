@@ -50,6 +50,8 @@ WRITES = {
     ("consent-voice", "post"): "consent.voice.agree",
     ("receipt-open", "post"): "receipt.open",
     ("receipt-file", "get"): "receipt.take",
+    ("receipt-file-pdf", "get"): "receipt.take",
+    ("receipt-file-fhir", "get"): "receipt.take",
     ("receipt-proof", "get"): "receipt.proof",
     ("receipt-withdraw", "post"): "consent.withdraw",
     ("receipt-yours-close", "post"): "receipt.close",
@@ -201,7 +203,15 @@ def _says_who(scene, who, entry):
 OF_PATIENT = {"patient", "reveal", "emergency", "change", "export", "review-patient", "consult-start"}
 OF_CONSULT = {"room", "board-visit", "invite", "invite-mail", "invite-revoke", "admit", "end", "note", "recording"}
 OF_CONSULT |= {"identity", "devices", "withdraw", "consent-voice", "join-look", "join-redeem"}
-OF_CONSULT |= {"receipt-open", "receipt-file", "receipt-proof", "receipt-withdraw", "receipt-yours-close"}
+OF_CONSULT |= {
+    "receipt-open",
+    "receipt-file",
+    "receipt-file-pdf",
+    "receipt-file-fhir",
+    "receipt-proof",
+    "receipt-withdraw",
+    "receipt-yours-close",
+}
 
 
 def _says_whose(scene, name, entry):

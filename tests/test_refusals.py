@@ -78,6 +78,8 @@ MAY = {
     "withdraw": SEAT,
     "receipt-yours": SEAT,  # whose link is open in that browser
     "receipt-file": SEAT,
+    "receipt-file-pdf": SEAT,
+    "receipt-file-fhir": SEAT,
     "receipt-proof": SEAT,
     "receipt-withdraw": SEAT,
     "receipt-yours-close": SEAT,

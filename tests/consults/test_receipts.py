@@ -2,17 +2,18 @@
 
 import base64
 import json
+import subprocess
 
 import pytest
 from django.urls import reverse
 
 from accounts import sessions
-from consults import consent, invitations, receipts, visit, voice
+from consults import consent, export_check, invitations, receipt_forms, receipts, statements, visit, voice
 from consults.models import Consent, Participant
-from tests.cast import BY, MARIA, OTHER, Browser, agree, bring_to, open_receipt, receipt_form
+from tests.cast import BY, MARIA, OTHER, Browser, agree, bring_to, open_receipt, receipt_form, sign_in
 from tests.signer import as_form
 from vault import audit_key, audit_seal, audit_sealing, patients
-from vault.core import receipt
+from vault.core import evidence, receipt
 from vault.core.notes import Checkpoint, parse_checkpoint, parse_note, verify
 from vault.core.tlog import leaf_hash, verify_inclusion
 from vault.models import AuditEntry
@@ -138,11 +139,14 @@ def test_she_sees_the_words_and_her_answers(waiting):
 
 def test_she_sees_who_looked_and_why(cast, waiting):
     by = sessions.staff_actor(cast.clinician)
+    sign_in(cast.clinician).get(reverse("room", args=[waiting.consult.id]))
     patients.reveal(cast.patient, ["phone"], by, purpose="contact")
     patients.reveal(cast.outsiders_patient, ["phone"], sessions.staff_actor(cast.outsider), purpose="treat")
     page = " ".join(_page(open_receipt(Browser(), waiting)).content.decode().split())
     assert "<strong>Clinician</strong> read phone" in page
     assert "Reach the patient" in page
+    assert " her " not in page.partition("Who looked at your record")[2].partition("</section>")[0]
+    assert "opened your visit" in page
     assert "Outsider" not in page
     assert MARIA["phone"] not in page
 
@@ -285,3 +289,89 @@ def test_a_line_that_no_witness_signed_is_left_out(waiting, key, settings):
     AuditWitnessing.objects.create(size=head().size, witness=WITNESS.key.name, line=line, at=timezone.now())
     report = receipt.verify(_receipt(waiting), log=key.vkey)
     assert (report.holds, report.witnessed) == (True, {})
+
+
+# -- the same in other forms -------------------------------------------------------------------------------
+
+
+def _taken(now, form):
+    audit_sealing.catch_up()
+    answer = open_receipt(Browser(), now).get(reverse(f"receipt-file-{form}", args=[_given(now).pk]))
+    assert answer.status_code == 200
+    assert AuditEntry.objects.filter(action="receipt.take").latest("id").detail["form"] == form
+    return answer.content
+
+
+def _resources(now, kind):
+    bundle = json.loads(_taken(now, "fhir"))
+    export_check.check(bundle)
+    return [one["resource"] for one in bundle["entry"] if one["resource"]["resourceType"] == kind]
+
+
+@pytest.fixture
+def by_a_guardian(cast):
+    now = bring_to("tested", cast.clinician, cast.patient)
+    by = {"role": "guardian", "name": "Ana Gonzalez", "relation": "mother"}
+    witness = {"role": "interpreter", "name": "Ivo Berg", "relation": ""}
+    agree(now, by=by, witness=witness, agreed=("records",))
+    return now
+
+
+def test_fhir_has_each_answer_and_who_signed(by_a_guardian):
+    (told,) = _resources(by_a_guardian, "Consent")
+    assert told["status"] == "active"
+    assert [one["type"] for one in told["provision"]["provision"]] == ["permit", "permit", "deny", "deny"]
+    assert told["performer"] == [{"display": "Ana Gonzalez, guardian, mother"}]
+    (made,) = _resources(by_a_guardian, "Provenance")
+    assert [one["who"].get("display") for one in made["agent"]] == [
+        "Ana Gonzalez, guardian, mother",
+        "Ivo Berg, interpreter",
+    ]
+
+
+def test_fhir_has_the_signed_bytes_the_signature_and_the_receipt(waiting, key):
+    (made,), (signed,), (told,) = (_resources(waiting, kind) for kind in ("Provenance", "Binary", "Consent"))
+    data, signature = base64.b64decode(signed["data"]), base64.b64decode(made["signature"][0]["data"])
+    assert evidence.verify(data, signature)["name"] == MARIA["name"]
+    assert made["entity"][0]["what"]["reference"] == f"urn:uuid:{signed['id']}"
+    assert receipt.verify(base64.b64decode(told["sourceAttachment"]["data"]), log=key.vkey).holds
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_fhir_tells_a_withdrawal_as_an_act_of_its_own(waiting, signed):
+    more = waiting.signer.withdrawal(_given(waiting)) if signed else {}
+    consent.withdraw(waiting.seat, source="test", **more)
+    given, withdrawn = _resources(waiting, "Consent")
+    assert (given["status"], withdrawn["status"]) == ("inactive", "active")
+    assert (given["provision"]["type"], withdrawn["provision"]["type"]) == ("permit", "deny")
+    assert ["signature" in one for one in _resources(waiting, "Provenance")] == [True, signed]
+
+
+def test_the_pdf_says_the_same_to_people(by_a_guardian):
+    consent.withdraw(by_a_guardian.seat, source="test")
+    text = subprocess.run(
+        ["pdftotext", "-layout", "-", "-"],
+        input=_taken(by_a_guardian, "pdf"),
+        capture_output=True,
+        check=True,
+        timeout=60,
+    ).stdout.decode()
+    text = " ".join(text.split())
+    for said in (
+        MARIA["name"],
+        "Ana Gonzalez, guardian, mother",
+        "Ivo Berg",
+        "Consent was given, and withdrawn later.",
+    ):
+        assert said in text, said
+    titles = {one.scope: one.statement.title for one in statements.shown(by_a_guardian.consult.clinic, "en")}
+    for said in (f"{titles['records']}: agreed", f"{titles['others']}: not agreed", "Who sat at the keyboard"):
+        assert said in text, said
+
+
+def test_a_file_that_does_not_hold_takes_no_other_form(waiting):
+    made = json.loads(_receipt(waiting))
+    made["acts"][0]["evidence"] = made["acts"][0]["evidence"].replace("patient", "parient", 1)
+    for form in (receipt_forms.as_pdf, receipt_forms.as_fhir):
+        with pytest.raises(receipt_forms.DoesNotHold):
+            form(json.dumps(made).encode())
