@@ -12,7 +12,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from consults import hints, statements
@@ -378,7 +377,7 @@ def _signed_withdrawal(given: Consent, data: bytes, signature: bytes) -> dict[st
 
 def drop_unused_recordings(consult: Consult, by: audit.Actor) -> None:
     """Erase what no consent names: the patient spoke it again, or went on without. No voice is kept for nothing."""
-    for recording in VoiceRecording.objects.filter(Q(participant__consult=consult), consent=None):
+    for recording in VoiceRecording.objects.filter(participant__consult=consult, consent=None):
         number = recording.pk
         recording.delete()
         vault_patients.erase(recording.sound)

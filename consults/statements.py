@@ -84,13 +84,14 @@ def in_force(clinic: Clinic | None, scope: str, locale: str) -> ConsentStatement
 
 def shown(clinic: Clinic, locale: str) -> list[Shown]:
     """Everything this clinic asks in one language. A scope without words in it is shown in English, and says so."""
-    found = []
-    for scope in scopes_of(clinic):
-        words = in_force(clinic, scope, locale) or in_force(clinic, scope, FALLBACK)
-        if words is None:
-            raise NoWords("Your clinic has not set up its consent text yet. Please call your clinic.")
-        found.append(Shown(words, locale))
-    return found
+    published = _visible(clinic).filter(locale__in={locale, FALLBACK}, published_at__lte=timezone.now())
+    best: dict[tuple[str, str], ConsentStatement] = {}
+    for words in published.order_by(F("clinic_id").desc(nulls_last=True), "-version"):
+        best.setdefault((words.scope, words.locale), words)
+    found = [best.get((scope, locale)) or best.get((scope, FALLBACK)) for scope in scopes_of(clinic)]
+    if None in found:
+        raise NoWords("Your clinic has not set up its consent text yet. Please call your clinic.")
+    return [Shown(words, locale) for words in found if words]
 
 
 def languages(clinic: Clinic) -> list[tuple[str, str]]:

@@ -11,6 +11,8 @@ import { canonical, sha256, Signer } from "./signing.js";
 
 /** how long to wait before an unanswered act is sent again */
 const AGAIN_AFTER = [500, 1000, 2000, 4000, 8000];
+/** about an hour; whoever comes back later loads the page again, which goes on asking */
+const MOST_TRIES = 450;
 
 /**
  * @param {Wire} wire
@@ -124,7 +126,7 @@ export class ConsentStep {
     await this.voice?.end();
     try {
       const act = await this.signed();
-      if (act) await this.send(act, 0);
+      if (act) await this.send(act);
     } catch {
       this.error(this.phrases.cannot_sign);
     }
@@ -156,7 +158,7 @@ export class ConsentStep {
       return null;
     }
     const asked = JSON.parse(String(answer.data.sign));
-    const own = await this.drawnUp(spki, asked);
+    const own = await this.drawnUp(spki, String(asked.time));
     if (canonical(own) !== canonical(asked)) {
       this.error(this.phrases.differs);
       return null;
@@ -188,14 +190,13 @@ export class ConsentStep {
   }
 
   /**
-   * The evidence, from what this page shows and what she typed. Only the two moments are the server's, and they are checked.
+   * The evidence, from what this page shows and what she typed. Only the moment of it is the server's.
    * @param {string} spki
-   * @param {{time: string, expires: string}} asked
+   * @param {string} time
    */
-  async drawnUp(spki, asked) {
-    const { time, expires } = asked;
-    const hours = (Date.parse(expires) - Date.parse(time)) / 3_600_000;
-    if (hours !== Number(fact(this.words, "hours"))) throw new Error("holds for another time than shown");
+  async drawnUp(spki, time) {
+    const until = new Date(Date.parse(time) + Number(fact(this.words, "hours")) * 3_600_000);
+    const expires = until.toISOString().replace(/\.\d+Z$/, "Z");
     const typed = (/** @type {string} */ name) => find(`[name=${name}]`, HTMLInputElement, this.form).value.trim();
     const role = find("[data-role]", HTMLSelectElement, this.form).value;
     const witness = find("[data-witness]", HTMLSelectElement, this.form).value;
@@ -244,36 +245,35 @@ export class ConsentStep {
     const act = await this.signer.unanswered();
     if (!act || JSON.parse(act.evidence).act !== "give") return;
     this.busy(true);
-    await this.send(act, 0);
+    await this.send(act);
     this.busy(false);
   }
 
   /**
    * Until the clinic says whether it has it. The same bytes again make no second record.
    * @param {Act} act
-   * @param {number} tries
-   * @returns {Promise<void>}
    */
-  async send(act, tries) {
-    this.status(tries ? this.phrases.asking : this.phrases.sending);
-    const answer = await post(this.url, { evidence: act.evidence, signature: act.signature });
-    if (answer.ok) {
-      await this.signer.settle(act);
-      this.status("");
-      this.form.reset();
-      this.done({ at: String(answer.data.at), digest: String(answer.data.digest) });
-      return;
+  async send(act) {
+    for (let tries = 0; tries < MOST_TRIES; tries += 1) {
+      this.status(tries ? this.phrases.asking : this.phrases.sending);
+      const answer = await post(this.url, { evidence: act.evidence, signature: act.signature });
+      if (answer.ok) {
+        await this.signer.settle(act);
+        this.status("");
+        this.form.reset();
+        this.done({ at: String(answer.data.at), digest: String(answer.data.digest) });
+        return;
+      }
+      if (answer.status >= 400 && answer.status < 500) {
+        await this.signer.settle(null);
+        this.status("");
+        this.error(answer.error);
+        return;
+      }
+      await new Promise((resolve) => {
+        setTimeout(resolve, AGAIN_AFTER[Math.min(tries, AGAIN_AFTER.length - 1)]);
+      });
     }
-    if (answer.status >= 400 && answer.status < 500) {
-      await this.signer.settle(null);
-      this.status("");
-      this.error(answer.error);
-      return;
-    }
-    await new Promise((resolve) => {
-      setTimeout(resolve, AGAIN_AFTER[Math.min(tries, AGAIN_AFTER.length - 1)]);
-    });
-    await this.send(act, tries + 1);
   }
 
   /** @param {boolean} busy */
