@@ -21,6 +21,7 @@ from vault import audit
 from vault import patients as vault_patients
 from vault.core import evidence
 from vault.core.evidence import BadEvidence, moment_text
+from vault.models import AuditEntry
 
 PURPOSE = "Care by video in this visit"
 #: how old a signed time may be when it arrives; the browser had it from us a moment before
@@ -31,6 +32,10 @@ PATIENT = {"role": "patient", "name": "", "relation": ""}
 
 class NotConsented(Exception):
     """The consent was not taken; the message says what to do, in words for the patient."""
+
+
+class OtherRecorder(NotConsented):
+    """Her browser spoke to somebody who showed another certificate than the worker did: nobody may be in between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +233,23 @@ def check_choice(seat: Participant, choice: Choice) -> None:
         raise NotConsented("The recorder was not recognised. Record the sentence again, or go on without a recording.")
     if choice.recording and choice.recording.participant_id != seat.pk:
         raise NotConsented("The recording does not belong to this visit. Record it again or go on without it.")
+    if (
+        choice.recording
+        and choice.recording.fingerprints
+        and not set(choice.worker) <= set(choice.recording.fingerprints)
+    ):
+        raise OtherRecorder(
+            "The recording did not come straight from this browser. Record it again or go on without it."
+        )
+
+
+def record_refusal(seat: Participant, *, source: str) -> None:
+    """A recording that came by way of somebody else, in the log; called after what was refused is undone."""
+    consult, refused = seat.consult, AuditEntry.Outcome.REFUSED
+    by = patient_actor(seat, source)
+    audit.record(
+        "consent.give", by, patient=consult.patient_id, consult=consult.id, outcome=refused, why="another recorder"
+    )
 
 
 def _signed(data: bytes, signature: bytes, act: str) -> dict[str, Any]:

@@ -204,6 +204,8 @@ class VoiceRecording(models.Model):
     sound = TokenField()
     seconds = models.FloatField()
     sha256 = models.CharField(max_length=64)
+    #: of the certificate that the worker's end of the leg showed; empty for recordings from before it was kept
+    fingerprints = models.JSONField(default=list)
     created_at = models.DateTimeField()
 
     def __str__(self) -> str:

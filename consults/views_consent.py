@@ -82,7 +82,7 @@ def give_consent(request: HttpRequest, seat: Participant) -> HttpResponse:
         drawn_up = consent.draw_up(seat, choice, timezone.now())
         return JsonResponse({"sign": evidence.evidence_bytes(drawn_up).decode()})
     except (consent.NotConsented, statements.NoWords) as error:
-        return sorry(str(error), status=409)
+        return _refused(request, seat, error)
     except evidence.BadEvidence:
         return sorry("Something typed is not what it may be. Check the names and try again.")
 
@@ -117,9 +117,15 @@ def _record(request: HttpRequest, seat: Participant) -> HttpResponse:
             given = consent.give(seat, signed["evidence"], signed["signature"], source=source_of(request))
             visit.wait(seat, source=source_of(request))
     except (consent.NotConsented, visit.NotNow) as error:
-        return sorry(str(error), status=409)
+        return _refused(request, seat, error)
     answer = {"ok": True, "consent": str(given.id), "at": given.at.isoformat(), "digest": given.evidence_digest}
     return JsonResponse(answer)
+
+
+def _refused(request: HttpRequest, seat: Participant, error: Exception) -> HttpResponse:
+    if isinstance(error, consent.OtherRecorder):
+        consent.record_refusal(seat, source=source_of(request))
+    return sorry(str(error), status=409)
 
 
 @require_POST

@@ -1,6 +1,7 @@
 """The spoken consent: kept sealed, played only by named people, each time in the log."""
 
 import hashlib
+from collections.abc import Sequence
 
 from django.db import transaction
 from django.utils import timezone
@@ -47,8 +48,11 @@ def own(seat: Participant, source: str) -> tuple[VoiceRecording, bytes] | None:
 
 
 @transaction.atomic
-def keep(seat: Participant, sound: bytes, *, seconds: float) -> VoiceRecording:
-    """Seal a recording the worker made, in place of an earlier one. `sound`: an Ogg/Opus file."""
+def keep(seat: Participant, sound: bytes, *, seconds: float, fingerprints: Sequence[str] = ()) -> VoiceRecording:
+    """Seal a recording the worker made, in place of an earlier one. `sound`: an Ogg/Opus file.
+
+    `fingerprints`: of the certificate that the worker showed on that leg (RFC 8122), `sha-256 AA:BB...`.
+    """
     consult = seat.consult
     consent.drop_unused_recordings(consult, patient_actor(seat, ""))
     recording = VoiceRecording.objects.create(
@@ -56,6 +60,7 @@ def keep(seat: Participant, sound: bytes, *, seconds: float) -> VoiceRecording:
         sound=vault_patients.seal(consult.patient, "consent_voice", sound),
         seconds=seconds,
         sha256=hashlib.sha256(sound).hexdigest(),
+        fingerprints=list(fingerprints),
         created_at=timezone.now(),
     )
     audit.record(

@@ -198,10 +198,12 @@ def _add(samples: list[Sample]) -> None:
     )
 
 
-def keep_voice(participant_id: UUID, sound: bytes, *, seconds: float) -> int | None:
+def keep_voice(participant_id: UUID, sound: bytes, *, seconds: float, fingerprints: list[str]) -> int | None:
     """Seal a finished recording if it may still be kept; gives its number."""
     seat = Participant.objects.select_related("consult__clinic", "consult__patient").get(pk=participant_id)
-    return voice.keep(seat, sound, seconds=seconds).pk if voice.may_record(seat) else None
+    if not voice.may_record(seat):
+        return None
+    return voice.keep(seat, sound, seconds=seconds, fingerprints=fingerprints).pk
 
 
 claim_async = database_sync_to_async(claim)

@@ -227,7 +227,9 @@ class Worker:
     async def _recorded(self, caller: Caller, leg: Leg, made: Recording) -> None:
         kept = None
         if made.heard_seconds >= LEAST_HEARD:
-            kept = await leases.keep_voice_async(UUID(caller.participant), made.sound, seconds=made.seconds)
+            kept = await leases.keep_voice_async(
+                UUID(caller.participant), made.sound, seconds=made.seconds, fingerprints=leg.fingerprints
+            )
         metrics.VOICES.labels("kept" if kept else "failed").inc()
         await self._tell(
             caller,

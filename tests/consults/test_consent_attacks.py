@@ -232,3 +232,46 @@ def test_a_thief_of_the_database_finds_no_name_and_no_evidence(tested):
     assert tested.signer.key not in told
     with pytest.raises(CannotOpen):
         patients.unseal(tested.consult.patient, "signed_name", row["evidence"])
+
+
+# -- somebody between her browser and the worker -----------------------------------------------------------
+
+WORKERS = "sha-256 " + ":".join(["CD"] * 32)
+
+
+def _spoken(now, *fingerprints):
+    return voice.keep(now.seat, b"OggS", seconds=3, fingerprints=fingerprints)
+
+
+def test_a_recording_that_came_by_way_of_somebody_else_is_refused_and_in_the_log(tested):
+    """Her browser saw FINGERPRINT in its handshake; the worker showed another certificate."""
+    recording = _spoken(tested, WORKERS)
+    answer = _send(
+        tested, as_form(tested.signer.signed(tested.signer.giving(tested.seat, MARIA["name"], recording=recording)))
+    )
+    assert answer.status_code == 409
+    assert "did not come straight from this browser" in answer.json()["error"]
+    assert not Consent.objects.exists()
+    entry = AuditEntry.objects.get(action="consent.give")
+    assert (entry.outcome, entry.detail["why"]) == ("refused", "another recorder")
+
+
+def test_it_is_refused_before_anything_is_signed(tested):
+    recording = _spoken(tested, WORKERS)
+    chosen = {"locale": "en", "agreed": ["video_visit", "voice"], "name": MARIA["name"], "role": "patient"}
+    seen = {"recording": recording.sha256, "worker": FINGERPRINT, "key": tested.signer.key}
+    answer = _send(tested, chosen | seen)
+    assert (answer.status_code, "sign" in answer.json()) == (409, False)
+    assert AuditEntry.objects.get(action="consent.give").outcome == "refused"
+
+
+def test_one_true_certificate_does_not_hide_another(tested):
+    recording = _spoken(tested, WORKERS)
+    act = tested.signer.giving(tested.seat, MARIA["name"], recording=recording) | {"worker": [WORKERS, FINGERPRINT]}
+    assert _send(tested, as_form(tested.signer.signed(act))).status_code == 409
+    assert not Consent.objects.exists()
+
+
+def test_what_came_straight_is_taken(tested):
+    recording = _spoken(tested, "sha-512 00", FINGERPRINT)
+    assert agree(tested, recording=recording).recording == recording

@@ -247,6 +247,8 @@ async def test_a_spoken_consent_is_kept_sealed_and_can_be_heard(sockets, worker,
     assert kept["status"] == "kept"
     recording = await _do(VoiceRecording.objects.get, pk=kept["recording"])
     assert recording.participant_id == now.seat.id
+    assert any(one.startswith("sha-256 ") for one in recording.fingerprints)
+    assert recording.fingerprints == kept["fingerprints"]
     sound = await _do(patients.unseal, sockets.cast.patient, "consent_voice", recording.sound)
     assert sound[:4] == b"OggS"
     length, peak = _decoded(sound)
