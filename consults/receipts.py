@@ -7,6 +7,7 @@ the page and the file need is asked once more of whoever brings the link: a link
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from time import monotonic, sleep
 from typing import Any
 
 from django.db import transaction
@@ -27,6 +28,8 @@ from vault.models import AuditEntry
 #: wrong names or dates that one link may be tried with in a day
 TRIES = 10
 TRIES_WITHIN = timedelta(days=1)
+#: seconds that a file waits for the log to be sealed, which takes less than one
+PATIENCE = 3.0
 #: newest looks that her page lists
 MOST_LOOKS = 200
 
@@ -226,10 +229,15 @@ def _entry_of(act: Consent) -> int:
 
 
 def _proven(entries: Sequence[int]) -> proving.Proven:
+    until = monotonic() + PATIENCE
     try:
-        return proving.prove(entries)
-    except proving.NotSealed:
-        raise NotYet("The log is being sealed. Try again in a few seconds.") from None
+        while True:
+            try:
+                return proving.prove(entries)
+            except proving.NotSealed:
+                if monotonic() >= until:
+                    raise NotYet("The log is being sealed. Try again in a few seconds.") from None
+                sleep(0.1)
     except proving.Gone:
         raise NoReceipt("That part of the log is in the archive. Please ask your clinic for the proof.") from None
 
