@@ -62,9 +62,6 @@ def statement_for(consult: Consult, scope: str, locale: str = "en") -> ConsentSt
     return words
 
 
-digest_of = statements.digest_of
-
-
 def standing(consult_id: UUID) -> Consent | None:
     """The consent that holds now: given, not withdrawn, not expired, by the patient who has the seat."""
     return (
@@ -145,7 +142,7 @@ def _named(words: ConsentStatement, *, agreed: bool) -> dict[str, Any]:
         "scope": words.scope,
         "locale": words.locale,
         "version": words.version,
-        "digest": digest_of(words),
+        "digest": statements.digest_of(words),
         "required": words.scope in statements.REQUIRED,
         "agreed": agreed,
     }

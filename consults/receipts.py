@@ -157,7 +157,7 @@ def _words(named: Sequence[dict[str, Any]]) -> dict[str, ConsentStatement]:
     wanted = Q(pk=None)
     for one in named:
         wanted |= Q(scope=one["scope"], locale=one["locale"], version=one["version"])
-    return {consent.digest_of(words): words for words in ConsentStatement.objects.filter(wanted)}
+    return {statements.digest_of(words): words for words in ConsentStatement.objects.filter(wanted)}
 
 
 @dataclass(frozen=True, slots=True)

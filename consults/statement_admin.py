@@ -6,7 +6,7 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import URLPattern, path
@@ -41,7 +41,7 @@ class ConsentStatementAdmin(RoleAdmin):
     readonly_fields = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ConsentStatement]:
-        return _statements(_clinic(request)).order_by("scope", "locale", "-version")
+        return statements.visible(_clinic(request)).order_by("scope", "locale", "-version")
 
     @admin.display(boolean=True, description="comes with the product")
     def everywhere(self, statement: ConsentStatement) -> bool:
@@ -54,10 +54,6 @@ class ConsentStatementAdmin(RoleAdmin):
     @admin.display(description="SHA-256")
     def digest(self, statement: ConsentStatement) -> str:
         return statements.digest_of(statement)
-
-
-def _statements(clinic: Clinic) -> QuerySet[ConsentStatement]:
-    return ConsentStatement.objects.filter(Q(clinic=clinic) | Q(clinic=None))
 
 
 class DraftForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -95,7 +91,7 @@ class StatementDraftAdmin(RoleAdmin):
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """A new version begins with the words that it is to take the place of."""
         number = request.GET.get("from", "")
-        words = _statements(_clinic(request)).filter(pk=number).first() if number.isdecimal() else None
+        words = statements.visible(_clinic(request)).filter(pk=number).first() if number.isdecimal() else None
         if words is None:
             return {"locale": statements.FALLBACK}
         return {"scope": words.scope, "locale": words.locale, "title": words.title, "text": words.text}

@@ -75,7 +75,7 @@ def scopes_of(clinic: Clinic) -> list[str]:
 def in_force(clinic: Clinic | None, scope: str, locale: str) -> ConsentStatement | None:
     """The newest published words of this scope in this language: the clinic's own, else those for every clinic."""
     return (
-        _visible(clinic)
+        visible(clinic)
         .filter(scope=scope, locale=locale, published_at__lte=timezone.now())
         .order_by(F("clinic_id").desc(nulls_last=True), "-version")
         .first()
@@ -84,7 +84,7 @@ def in_force(clinic: Clinic | None, scope: str, locale: str) -> ConsentStatement
 
 def shown(clinic: Clinic, locale: str) -> list[Shown]:
     """Everything this clinic asks in one language. A scope without words in it is shown in English, and says so."""
-    published = _visible(clinic).filter(locale__in={locale, FALLBACK}, published_at__lte=timezone.now())
+    published = visible(clinic).filter(locale__in={locale, FALLBACK}, published_at__lte=timezone.now())
     best: dict[tuple[str, str], ConsentStatement] = {}
     for words in published.order_by(F("clinic_id").desc(nulls_last=True), "-version"):
         best.setdefault((words.scope, words.locale), words)
@@ -96,12 +96,12 @@ def shown(clinic: Clinic, locale: str) -> list[Shown]:
 
 def languages(clinic: Clinic) -> list[tuple[str, str]]:
     """(locale, its own name) of every language in which the visit itself has words, English first."""
-    published = _visible(clinic).filter(scope=MAIN, published_at__lte=timezone.now())
+    published = visible(clinic).filter(scope=MAIN, published_at__lte=timezone.now())
     found = set(published.values_list("locale", flat=True))
     return [(one, language_name(one)) for one in sorted(found, key=lambda one: (one != FALLBACK, language_name(one)))]
 
 
-def _visible(clinic: Clinic | None) -> QuerySet[ConsentStatement]:
+def visible(clinic: Clinic | None) -> QuerySet[ConsentStatement]:
     return ConsentStatement.objects.filter(Q(clinic=clinic) | Q(clinic=None))
 
 
@@ -164,7 +164,7 @@ def as_published(draft: StatementDraft) -> ConsentStatement:
 
 
 def _next_version(draft: StatementDraft) -> int:
-    same = _visible(draft.clinic).filter(scope=draft.scope, locale=draft.locale)
+    same = visible(draft.clinic).filter(scope=draft.scope, locale=draft.locale)
     return int(same.aggregate(newest=Max("version"))["newest"] or 0) + 1
 
 

@@ -25,26 +25,20 @@ def step(request: HttpRequest, seat: Participant) -> dict[str, Any]:
     offered = statements.languages(clinic)
     # Only a language that there is goes on to the database, whatever an address says.
     asked = next((locale for locale, _ in offered if locale == request.GET.get("locale")), "")
-    return {
-        **words(asked or _preferred(request, offered), statements.shown, clinic),
-        "languages": offered,
-        "purpose": consent.PURPOSE,
-        "hours": settings.CONSENT_LIFETIME_HOURS,
-        "consult": seat.consult,
-        "clinic": clinic,
-    }
-
-
-def words(locale: str, shown: Any, clinic: Any) -> dict[str, Any]:
-    """The words, and the step's own phrases in the same language."""
+    locale = asked or _preferred(request, offered)
     phrases, spoken_in = consent_phrases.of(locale, settings.CONSENT_LIFETIME_HOURS)
     return {
-        "shown": shown(clinic, locale),
+        "shown": statements.shown(clinic, locale),
         "locale": locale,
         "phrases": phrases,
         "said": consent_phrases.said_by_script(phrases),
         "phrases_locale": spoken_in,
         "direction": statements.direction(spoken_in),
+        "languages": offered,
+        "purpose": consent.PURPOSE,
+        "hours": settings.CONSENT_LIFETIME_HOURS,
+        "consult": seat.consult,
+        "clinic": clinic,
     }
 
 

@@ -58,7 +58,7 @@ def test_consent_is_evidence(tested):
     assert answer.json() == {"ok": True, "consent": str(given.id), "at": at, "digest": given.evidence_digest}
     assert (given.act, given.method, given.scopes) == ("given", "written", ["video_visit"])
     assert given.statement == _words(tested)
-    assert given.statement_digest == consent.digest_of(_words(tested))
+    assert given.statement_digest == statements.digest_of(_words(tested))
     assert (given.by_role, bool(given.purpose)) == ("patient", True)
     assert 0 <= (given.expires_at - given.at).total_seconds() + 2 - 24 * 3600 < 3
     assert is_token(given.signed_name)

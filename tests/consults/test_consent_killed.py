@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import engines
-from tests.consults.test_import_killed import Product
+from tests.killed import Product, on_engines
 
 #: where SIGKILL comes -> how many records there are then
 POINTS = {"asked": 0, "row": 0, "entry": 0, "waiting": 0, "commit": 0, "committed": 1}
@@ -134,6 +133,5 @@ def test_consent_killed_at_any_moment_on_sqlite(tmp_path):
 
 @pytest.mark.engines
 def test_consent_killed_at_any_moment_on_postgres(tmp_path):
-    with engines.postgres() as database, engines.redis() as redis:
-        urls = {"DATABASE_URL": str(database), "REDIS_URL": str(redis)}
-        _survives_kills(Product(tmp_path, **urls), tmp_path / "visits.json")
+    with on_engines(tmp_path) as product:
+        _survives_kills(product, tmp_path / "visits.json")

@@ -11,7 +11,7 @@ import pytest
 from django.utils import timezone
 
 from accounts import sessions
-from consults import concerns, consent, export, export_fhir, visit, voice
+from consults import concerns, consent, export, export_fhir, statements, visit, voice
 from consults.export_check import NotValid, check
 from consults.models import QualitySample
 from tests.cast import BY, MARIA, Visit, agree, bring_to
@@ -114,7 +114,7 @@ def test_the_bundle_holds_both_acts_of_consent_with_the_words(bundle, told):
     assert (given["status"], given["provision"]["type"]) == ("inactive", "permit")
     assert (withdrawn["status"], withdrawn["provision"]["type"]) == ("active", "deny")
     facts = {e["url"].rpartition("/")[2]: list(e.values())[-1] for e in given["extension"]}
-    assert facts["consent-statement-digest"] == f"sha-256:{consent.digest_of(words)}"
+    assert facts["consent-statement-digest"] == f"sha-256:{statements.digest_of(words)}"
     assert facts["consent-method"] == "in writing and aloud"
     signers = [a["who"].get("display") for p in of_kind(bundle, "Provenance") for a in p["agent"]]
     assert MARIA["name"] in signers

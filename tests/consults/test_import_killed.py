@@ -4,16 +4,11 @@ import csv
 import json
 import random
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-from tests import engines
-from tests.test_on_engines import fresh_environment
+from tests.killed import PREPARE, Product, on_engines
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 ROWS = 1500
 KILLS = 5
 #: small batches, so that a short file has many moments to be killed at
@@ -51,16 +46,6 @@ for n in itertools.count():
         pass
     time.sleep(0.005)  # SQLite's lock is not fair: who asks again at once keeps everybody else out
 """
-PREPARE = """
-from pathlib import Path
-from django.conf import settings
-from django.core.management import call_command
-from accounts.models import Clinic
-call_command("migrate", verbosity=0)
-if not Path(settings.VAULT_KEY_FILE).exists():
-    call_command("create_vault_key")
-Clinic.objects.create(name="Harbour")
-"""
 COUNT = """
 import json
 from collections import Counter
@@ -84,26 +69,6 @@ print(json.dumps({
     "remarks": [ImportRemark.objects.filter(outcome=o).count() for o in ("present", "refused")],
 }))
 """
-
-
-class Product:
-    """Python run inside the product, on a data folder and a database of its own."""
-
-    def __init__(self, folder, **more):
-        self.environment = {**fresh_environment(), "TELEHEALTH_DATA": str(folder), "TELEHEALTH_MODE": "demo", **more}
-        self.environment.pop("TELEHEALTH_TEST_ENGINES", None)
-
-    def start(self, code):
-        command = [sys.executable, "manage.py", "shell", "--no-imports", "-c", code]
-        return subprocess.Popen(
-            command, cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-
-    def run(self, code):
-        process = self.start(code)
-        out, error = process.communicate(timeout=240)
-        assert process.returncode == 0, error[-3000:]
-        return out
 
 
 def _list(path):
@@ -150,6 +115,5 @@ def test_an_import_killed_again_and_again_on_sqlite(tmp_path):
 
 @pytest.mark.engines
 def test_an_import_killed_again_and_again_on_postgres(tmp_path):
-    with engines.postgres() as database, engines.redis() as redis:
-        urls = {"DATABASE_URL": str(database), "REDIS_URL": str(redis)}
-        _survives_kills(Product(tmp_path, **urls), tmp_path / "list.csv")
+    with on_engines(tmp_path) as product:
+        _survives_kills(product, tmp_path / "list.csv")

@@ -2,8 +2,7 @@
 
 import pytest
 
-from tests import engines
-from tests.consults.test_import_killed import Product
+from tests.killed import Product, on_engines
 
 #: with the engines, since each starts the product three times
 pytestmark = pytest.mark.engines
@@ -100,5 +99,5 @@ def test_an_old_database_is_moved_over_on_sqlite(tmp_path):
 
 
 def test_an_old_database_is_moved_over_on_postgres(tmp_path):
-    with engines.postgres() as database, engines.redis() as redis:
-        _moves_over(Product(tmp_path, DATABASE_URL=str(database), REDIS_URL=str(redis)))
+    with on_engines(tmp_path) as product:
+        _moves_over(product)

@@ -6,8 +6,7 @@ import signal
 
 import pytest
 
-from tests import engines
-from tests.consults.test_import_killed import PREPARE, Product
+from tests.killed import PREPARE, Product, on_engines
 
 #: with the engines, since it takes minutes: the quick check is quick
 pytestmark = pytest.mark.engines
@@ -167,8 +166,8 @@ def test_rotations_killed_again_and_again_on_sqlite(tmp_path):
 
 
 def test_rotations_killed_again_and_again_on_postgres(tmp_path):
-    with engines.postgres() as database, engines.redis() as redis:
-        _survives(Product(tmp_path, DATABASE_URL=str(database), REDIS_URL=str(redis)), tmp_path)
+    with on_engines(tmp_path) as product:
+        _survives(product, tmp_path)
 
 
 #: everything that writes one patient, each in a thread, all at her at once
@@ -211,7 +210,6 @@ assert patients.opened(Patient.objects.get(pk=her.pk)).values["phone"]
 
 
 def test_whoever_writes_one_patient_waits_and_never_for_each_other(tmp_path):
-    with engines.postgres() as database, engines.redis() as redis:
-        product = Product(tmp_path, DATABASE_URL=str(database), REDIS_URL=str(redis))
+    with on_engines(tmp_path) as product:
         product.run(PREPARE)
         product.run(AT_ONE.format(seconds=8))
