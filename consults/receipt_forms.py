@@ -33,7 +33,9 @@ RULES = {evidence.GIVE: ("OPTIN", "opt-in"), evidence.WITHDRAW: ("OPTOUT", "opt-
 
 
 class DoesNotHold(Exception):
-    """The file that was just made does not verify: nothing is written in another form either."""
+    """The file that was just made does not verify: nothing is written in another form either.
+
+    The message names the parts that are wrong."""
 
 
 def read(data: bytes) -> Report:

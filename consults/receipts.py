@@ -251,10 +251,9 @@ def _signed(act: Consent) -> dict[str, bytes]:
 
 def _statements(given: Consent) -> list[dict[str, Any]]:
     words = _words(given.statements)
-    return [
-        {name: getattr(words[one["digest"]], name) for name in receipt.WORDS} | {"scope": one["scope"]}
-        for one in given.statements
-    ]
+    if any(one["digest"] not in words for one in given.statements):
+        raise NoReceipt("The words are not those that you agreed to any more. Please tell your clinic.")
+    return [{name: getattr(words[one["digest"]], name) for name in receipt.WORDS} for one in given.statements]
 
 
 def _sound(given: Consent) -> bytes | None:

@@ -142,6 +142,8 @@ def file(request: HttpRequest, seat: Participant, consent_id: UUID, form: str = 
         return _own_page(request, seat, str(error), status=503 if isinstance(error, receipts.NotYet) else 409)
     except CannotSet as error:
         return _own_page(request, seat, f"{error} Take the receipt itself: it says the same.", status=500)
+    except receipt_forms.DoesNotHold as error:
+        return _own_page(request, seat, f"This receipt does not hold. Please tell your clinic: {error}.", status=500)
     return _download(made, f"consent-receipt-{given.at:%Y-%m-%d}.{ending}", content_type)
 
 

@@ -5,6 +5,7 @@ import json
 import subprocess
 
 import pytest
+from django.db import connection
 from django.urls import reverse
 
 from accounts import sessions
@@ -13,6 +14,7 @@ from consults.models import Consent, Participant
 from tests.cast import BY, MARIA, OTHER, Browser, agree, bring_to, open_receipt, receipt_form, sign_in
 from tests.signer import as_form
 from vault import audit_key, audit_seal, audit_sealing, patients
+from vault.append_only import lift_statements
 from vault.core import evidence, receipt
 from vault.core.notes import Checkpoint, parse_checkpoint, parse_note, verify
 from vault.core.tlog import leaf_hash, verify_inclusion
@@ -130,11 +132,12 @@ def test_whose_record_was_erased_has_no_page(waiting, cast):
 
 
 def test_she_sees_the_words_and_her_answers(waiting):
-    page = _page(open_receipt(Browser(), waiting)).content.decode()
-    words = _given(waiting).statement
-    assert words.text.splitlines()[0][:40] in page
-    assert page.count("you agreed<") + page.count("you agreed\n") >= 1
-    assert "you did not agree" in page
+    page = " ".join(_page(open_receipt(Browser(), waiting)).content.decode().split())
+    asked = statements.shown(waiting.consult.clinic, "en")
+    for one in asked:
+        answer = "you agreed" if one.required else "you did not agree"
+        assert f"{one.statement.title}</span>: {answer}" in page
+        assert one.statement.text.splitlines()[0] in page
 
 
 def test_she_sees_who_looked_and_why(cast, waiting):
@@ -251,7 +254,24 @@ def test_the_entry_is_there_before_anything_is_opened(waiting, monkeypatch):
     assert seen == [1]
 
 
-def test_before_the_log_is_sealed_the_page_says_wait(waiting):
+def test_words_that_somebody_changed_make_no_receipt(waiting):
+    audit_sealing.catch_up()
+    with connection.cursor() as cursor:
+        for statement in lift_statements("consults_consentstatement", connection.vendor):
+            cursor.execute(statement)
+        cursor.execute("UPDATE consults_consentstatement SET text = 'I sell all.' WHERE scope = 'video_visit'")
+    answer = _file(open_receipt(Browser(), waiting), _given(waiting))
+    assert answer.status_code == 409
+    assert "not those that you agreed to" in answer.content.decode()
+
+
+def test_a_file_asked_for_at_once_waits_for_the_seal(waiting, monkeypatch):
+    monkeypatch.setattr(receipts, "sleep", lambda _seconds: audit_sealing.catch_up())
+    assert _file(open_receipt(Browser(), waiting), _given(waiting)).status_code == 200
+
+
+def test_before_the_log_is_sealed_the_page_says_wait(waiting, monkeypatch):
+    monkeypatch.setattr(receipts, "PATIENCE", 0.2)
     answer = _file(open_receipt(Browser(), waiting), _given(waiting))
     assert answer.status_code == 503
     assert "Try again in a few seconds" in answer.content.decode()
