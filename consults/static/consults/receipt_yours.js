@@ -1,26 +1,15 @@
 // The patient's own page: withdraw, and close the page for good.
 
 import { localise } from "./clock.js";
-import { all, dialogOpens, fact, find } from "./dom.js";
+import { fact, find } from "./dom.js";
 import { post } from "./server.js";
-import { withdraw } from "./withdrawal.js";
+import { bindWithdrawal } from "./withdrawal.js";
 
 const page = find("[data-yours]", HTMLElement);
-const dialog = find("[data-withdraw-dialog]", HTMLDialogElement);
-const yes = find("[data-withdraw-yes]", HTMLButtonElement);
-const error = find("[data-withdraw-error]", HTMLElement);
 const close = find("[data-close]", HTMLButtonElement);
 
 localise();
-dialogOpens(dialog, all("[data-withdraw]", HTMLButtonElement), find("[data-withdraw-cancel]", HTMLButtonElement), () => {
-  error.textContent = "";
-});
-yes.addEventListener("click", async () => {
-  yes.disabled = true;
-  error.textContent = await withdraw(fact(page, "withdrawUrl"), fact(page, "consult"));
-  yes.disabled = false;
-  if (!error.textContent) location.reload();
-});
+bindWithdrawal(fact(page, "withdrawUrl"), fact(page, "consult"), () => location.reload());
 close.addEventListener("click", async () => {
   close.disabled = true;
   const answer = await post(fact(page, "closeUrl"));

@@ -20,7 +20,7 @@ import { bindPickers } from "./pickers.js";
 import { bindPreviews } from "./preview.js";
 import { bindProof, ownProof } from "./proofview.js";
 import { showStep } from "./steps.js";
-import { withdraw } from "./withdrawal.js";
+import { bindWithdrawal } from "./withdrawal.js";
 
 /** @typedef {import("./callview.js").State} State */
 
@@ -56,7 +56,10 @@ bindPreviews(devices);
 bindHint(monitor, call, clinician);
 bindPeople(wire, monitor);
 bindReceiptLinks();
-bindWithdrawal();
+bindWithdrawal(fact(page, "withdrawUrl"), consult, () => {
+  withdrawnNote(true);
+  go("consent");
+});
 bindLeaving();
 watch(wire, { onFinal: finish, inCall: () => stage === "call" });
 hear(wire, "state", (/** @type {State} */ state) => {
@@ -122,24 +125,6 @@ function finish() {
   monitor.close();
   wire.close();
   devices.close();
-}
-
-function bindWithdrawal() {
-  const dialog = find("[data-withdraw-dialog]", HTMLDialogElement);
-  const yes = find("[data-withdraw-yes]", HTMLButtonElement);
-  const error = find("[data-withdraw-error]", HTMLElement);
-  dialogOpens(dialog, all("[data-withdraw]", HTMLButtonElement), find("[data-withdraw-cancel]", HTMLButtonElement), () => {
-    error.textContent = "";
-  });
-  yes.addEventListener("click", async () => {
-    yes.disabled = true;
-    error.textContent = await withdraw(fact(page, "withdrawUrl"), fact(page, "consult"));
-    yes.disabled = false;
-    if (error.textContent) return;
-    dialog.close();
-    withdrawnNote(true);
-    go("consent");
-  });
 }
 
 /**

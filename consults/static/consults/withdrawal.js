@@ -1,5 +1,6 @@
 // Withdrawing consent: signed by this browser's key where that works, and in any case withdrawn.
 
+import { all, dialogOpens, find } from "./dom.js";
 import { post } from "./server.js";
 import { Signer } from "./signing.js";
 
@@ -7,11 +8,34 @@ import { Signer } from "./signing.js";
 const SIGN_WITHIN = 800;
 
 /**
+ * The buttons that withdraw, and the dialog that asks once more (_withdraw_dialog.html).
+ * @param {string} url
+ * @param {string} consult
+ * @param {() => void} done
+ */
+export function bindWithdrawal(url, consult, done) {
+  const dialog = find("[data-withdraw-dialog]", HTMLDialogElement);
+  const yes = find("[data-withdraw-yes]", HTMLButtonElement);
+  const error = find("[data-withdraw-error]", HTMLElement);
+  dialogOpens(dialog, all("[data-withdraw]", HTMLButtonElement), find("[data-withdraw-cancel]", HTMLButtonElement), () => {
+    error.textContent = "";
+  });
+  yes.addEventListener("click", async () => {
+    yes.disabled = true;
+    error.textContent = await withdraw(url, consult);
+    yes.disabled = false;
+    if (error.textContent) return;
+    dialog.close();
+    done();
+  });
+}
+
+/**
  * @param {string} url
  * @param {string} consult
  * @returns {Promise<string>} a sentence for the page, empty when it is withdrawn
  */
-export async function withdraw(url, consult) {
+async function withdraw(url, consult) {
   const signer = new Signer(consult);
   const late = new Promise((resolve) => {
     setTimeout(() => resolve(null), SIGN_WITHIN);
