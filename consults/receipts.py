@@ -186,13 +186,13 @@ def _did(entry: AuditEntry) -> str:
     return ", ".join(audit_lookers.did([entry])).replace(" her ", " your ")
 
 
-def proof(seat: Participant, entry: int, source: str) -> proving.Proven:
+def proof(seat: Participant, entry: int, source: str) -> bytes:
     """That this look is in the log. `AuditEntry.DoesNotExist` for every entry that is not one of `looks`."""
     found = next((look.entry for look in looks(seat) if look.entry.pk == entry), None)
     if found is None:
         raise AuditEntry.DoesNotExist
     _note(seat, source, "receipt.proof", entry=entry)
-    return _proven([entry])
+    return proving.as_file(_proven([entry]))
 
 
 # -- the file ----------------------------------------------------------------------------------------------

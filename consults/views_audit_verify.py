@@ -1,6 +1,5 @@
 """A privacy officer has the log verified, and takes the proof of one entry."""
 
-import json
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -12,7 +11,7 @@ from accounts.access import person
 from consults import audit_check, tasks
 from consults.audit_models import AuditCheck
 from consults.views_audit import looked, officer, one_of, page_of
-from vault import audit_key, audit_tree
+from vault import audit_tree, proving
 from vault.models import AuditArchive, AuditEntry
 
 RECENT = 10
@@ -62,12 +61,13 @@ def progress(request: HttpRequest) -> HttpResponse:
 def proof(request: HttpRequest, entry: int) -> HttpResponse:
     """By which somebody who has only this file and the log's public key can check that the entry is in it."""
     found: AuditEntry = one_of(request, AuditEntry.objects.filter(pk=entry, clinic_id=person(request).clinic_id))
-    proven = audit_tree.proof_of(audit_key.load_public(), found.pk)
-    if proven is None:
-        raise Http404
+    try:
+        proof_file = proving.as_file(proving.prove([found.pk]))
+    except (proving.NotSealed, proving.Gone):
+        raise Http404 from None
     looked(request, "proof", patient=found.patient, consult=found.consult, entry=found.pk)
     return HttpResponse(
-        json.dumps(proven, indent=1, ensure_ascii=False),
+        proof_file,
         content_type="application/json",
         headers={"Content-Disposition": f'attachment; filename="entry-{found.pk}-proof.json"'},
     )

@@ -1,6 +1,5 @@
 """The patient's own page behind her receipt's link: what she agreed to, who looked, withdraw, take it with her."""
 
-import json
 from collections.abc import Callable
 from functools import wraps
 from uuid import UUID
@@ -152,14 +151,12 @@ def file(request: HttpRequest, seat: Participant, consent_id: UUID, form: str = 
 def proof(request: HttpRequest, seat: Participant, entry: int) -> HttpResponse:
     """By which somebody who has this file and the log's key can check that the look is in the log."""
     try:
-        proven = receipts.proof(seat, entry, source_of(request))
+        proof_file = receipts.proof(seat, entry, source_of(request))
     except AuditEntry.DoesNotExist:
         raise Http404 from None
     except receipts.NoReceipt as error:
         return _own_page(request, seat, str(error), status=503 if isinstance(error, receipts.NotYet) else 409)
-    (place,) = proven.places
-    told = {**place, "checkpoint": proven.checkpoint, "log": proven.log.vkey}
-    return _download(json.dumps(told, indent=1, ensure_ascii=False).encode(), f"entry-{entry}-proof.json")
+    return _download(proof_file, f"entry-{entry}-proof.json")
 
 
 @require_POST

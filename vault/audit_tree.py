@@ -1,14 +1,10 @@
 """The Merkle tree over the audit log, as the database keeps it: hashes read by place, proofs, checkpoints."""
 
-import base64
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from vault.audit_leaves import leaves_of
 from vault.core.entries import RUN
-from vault.core.notes import Checkpoint, Key, Note, Signature
 from vault.core.tlog import Frontier, consistency_proof, inclusion_proof, node_hash
 from vault.models import AuditBatch, AuditEntry, AuditNode
 from vault.rows import read
@@ -141,22 +137,6 @@ def _node_hashes(base: int, first: int) -> Iterator[bytes]:
         if place != wanted:
             raise Broken(f"a hash of level {base} is missing")
         yield bytes(node)
-
-
-def proof_of(key: Key, entry: int) -> dict[str, Any] | None:
-    """Everything by which somebody without this database can check that the entry is in the log (FORMAT.md)."""
-    place, last = find(entry), head()
-    leaf = next(leaves_of([entry]), None)
-    if place is None or last is None or leaf is None:
-        return None
-    signature = Signature(key.name, key.key_id, bytes(last.signature))
-    note = Note(Checkpoint(key.name, last.size, bytes(last.root)).text(), (signature,))
-    return {
-        "leaf": base64.b64encode(leaf).decode(),
-        "index": place.index,
-        "proof": [base64.b64encode(one).decode() for one in prove_entry(place.index, last.size)],
-        "checkpoint": note.encode().decode(),
-    }
 
 
 def prove_entry(index: int, size: int) -> list[bytes]:

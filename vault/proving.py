@@ -1,6 +1,7 @@
 """Entries of the log with their proofs, all in one checkpoint, for a file that is checked away from here."""
 
 import base64
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -57,6 +58,13 @@ def prove(entries: Sequence[int]) -> Proven:
             for entry, index in zip(entries, indexes, strict=True)
         ],
     )
+
+
+def as_file(proven: Proven) -> bytes:
+    """The proof of one entry (FORMAT.md), for somebody who has only this file and the log's key."""
+    (place,) = proven.places
+    told = {**place, "checkpoint": proven.checkpoint, "log": proven.log.vkey}
+    return json.dumps(told, indent=1, ensure_ascii=False).encode()
 
 
 def _witnessed(log: Key, least: int) -> tuple[AuditBatch, list[tuple[Key, Signature]]] | None:
