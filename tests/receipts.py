@@ -88,29 +88,34 @@ def issue(
     witnesses: tuple[Signer, ...] = (WITNESS,),
     statements: list[dict[str, Any]] = STATEMENTS,
     recording: bytes | None = SOUND,
+    erased: bytes | None = None,
 ) -> bytes:
-    """A receipt whose log has other entries before, between and after."""
+    """A receipt whose log has other entries before, between and after. `erased`: the leaf of what erased its sound."""
     about = leaves or [leaf(10 + n, one) for n, one in enumerate(acts)]
-    log_leaves = [b"before", b"too", about[0], b"between", *about[1:], b"after", b"and after"]
-    places = [log_leaves.index(one) for one in about]
+    log_leaves = [b"before", b"too", about[0], b"between", *about[1:], b"after", erased or b"and after"]
     checkpoint = Checkpoint(log.key.name, len(log_leaves), naive.mth(log_leaves)).text()
     signatures = [log.sign(checkpoint), *(one.cosign(checkpoint, int(AT.timestamp()) + 5) for one in witnesses)]
     return receipt.build(
-        proven=[
-            one
-            | {
-                "leaf": base64.b64encode(about[n]).decode(),
-                "index": places[n],
-                "proof": [base64.b64encode(line).decode() for line in naive.path(places[n], log_leaves)],
-            }
-            for n, one in enumerate(acts)
-        ],
+        proven=[one | _place(about[n], log_leaves) for n, one in enumerate(acts)],
         checkpoint=Note(checkpoint, tuple(signatures)).encode().decode(),
         log=log.key,
         witnesses=[one.key for one in witnesses],
         statements=statements,
         recording=recording,
+        erased=_place(erased, log_leaves) if erased else None,
     )
+
+
+def _place(leaf: bytes, leaves: list[bytes]) -> dict[str, Any]:
+    index = leaves.index(leaf)
+    proof = [base64.b64encode(line).decode() for line in naive.path(index, leaves)]
+    return {"leaf": base64.b64encode(leaf).decode(), "index": index, "proof": proof}
+
+
+def erasing(of: dict[str, bytes], *, sound: bytes = SOUND, **values: Any) -> bytes:
+    """The leaf of the entry by which the recording of an act was erased."""
+    detail = {"evidence": digest(of), "sound": sha256(sound).hexdigest()}
+    return leaf(90, of, **{"action": "consent.erase", "detail": detail, "role": "system", **values})
 
 
 GIVEN = act(made.given())
@@ -119,6 +124,8 @@ RIGHT = {
     "given": issue([GIVEN]),
     "withdrawn": issue([GIVEN, withdrawal(GIVEN)]),
     "withdrawn, unsigned": issue([GIVEN, unsigned(GIVEN)]),
+    "recording erased": issue([GIVEN], recording=None, erased=erasing(GIVEN)),
+    "recording erased, withdrawn": issue([GIVEN, withdrawal(GIVEN)], recording=None, erased=erasing(GIVEN)),
     "in writing": issue([act(made.changed(recording=None, worker=[]))], recording=None, witnesses=()),
 }
 
@@ -157,6 +164,7 @@ def hostile() -> dict[str, tuple[bytes, str]]:
         "another recording": (issue([GIVEN], recording=b"another voice"), "the recording"),
         "no recording": (changed(good, recording=None), "the recording"),
         "a recording that nobody signed": (changed(RIGHT["in writing"], recording="eA=="), "the recording"),
+        **_said_to_be_erased(other),
         "the proof of another leaf": (act_changed(gone, proof=second["proof"]), entry),
         "the entry of another act": (issue([GIVEN], leaves=[leaf(10, other)]), entry),
         "an entry of another kind": (issue([GIVEN], leaves=[leaf(10, GIVEN, action="consent.voice")]), entry),
@@ -202,6 +210,29 @@ def hostile() -> dict[str, tuple[bytes, str]]:
         "a list": (b"[]", "the file"),
         "nested without end": (b"[" * 50000, "the file"),
         "half a character": (good.replace(b"Zo\xc3\xab", b"Zo\xc3"), "the file"),
+    }
+
+
+def _said_to_be_erased(other: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
+    """A recording that is left out, with an entry of the log that does not say that it was erased."""
+    wrong = {
+        "of another act": erasing(other),
+        "of another sound": erasing(GIVEN, sound=b"another voice"),
+        "in another visit": erasing(GIVEN, consult="x"),
+        "of another kind": erasing(GIVEN, action="consent.voice.drop"),
+        "refused": erasing(GIVEN, outcome="refused"),
+    }
+    files = {f"erased, {name}": issue([GIVEN], recording=None, erased=one) for name, one in wrong.items()}
+    gone = json.loads(RIGHT["recording erased"])
+    first = gone["acts"][0]
+    early = {name: first[name] for name in ("leaf", "index", "proof")}
+    files["erased, by the act's own entry"] = made.text(gone | {"erased": early})
+    files["erased, not in the log"] = made.text(gone | {"erased": gone["erased"] | {"index": 0}})
+    files["erased, and here"] = issue([GIVEN], erased=erasing(GIVEN))
+    files["erased, and none was made"] = changed(RIGHT["in writing"], erased=gone["erased"])
+    return {name: (data, "the recording") for name, data in files.items()} | {
+        "erased, by nothing": (changed(RIGHT["recording erased"], erased=None), "the file"),
+        "erased, by an act": (changed(RIGHT["recording erased"], erased=first), "the file"),
     }
 
 

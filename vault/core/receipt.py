@@ -35,9 +35,13 @@ from vault.core.tlog import NotProven, leaf_hash, verify_inclusion
 
 FORMAT = "telehealth/1/receipt"
 MEMBERS = {"acts", "checkpoint", "format", "log", "recording", "statements", "witnesses"}
-ACT_MEMBERS = {"evidence", "index", "leaf", "proof", "signature"}
+#: there only where the clinic erased the recording: the place in the log that says so
+ERASED = "erased"
+PLACE_MEMBERS = {"index", "leaf", "proof"}
+ACT_MEMBERS = {"evidence", "signature", *PLACE_MEMBERS}
 WORDS = ("locale", "scope", "text", "title", "version")
 ACTIONS = {acts.GIVE: "consent.give", acts.WITHDRAW: "consent.withdraw"}
+ERASING = "consent.erase"
 MOST_BYTES = 16 << 20
 #: a log's clock and an act's may differ by this much before it is remarked on
 CLOCKS = timedelta(minutes=10)
@@ -71,6 +75,8 @@ class Report:
     #: those of them whose keys the person who checks had from elsewhere
     known: list[str] = field(default_factory=list)
     withdrawn: bool = False
+    #: when the log says that the recording was erased
+    erased: datetime | None = None
 
     @property
     def holds(self) -> bool:
@@ -89,9 +95,11 @@ def build(
     statements: Sequence[Mapping[str, Any]],
     recording: bytes | None,
     witnesses: Sequence[Key] = (),
+    erased: Mapping[str, Any] | None = None,
 ) -> bytes:
     """`proven`: for each act `evidence` (bytes), `signature` (bytes), and `leaf`, `index`, `proof` as a log's proof has
-    them; both empty for a withdrawal that nobody signed. `statements`: the words of the first act, in its order."""
+    them; both empty for a withdrawal that nobody signed. `statements`: the words of the first act, in its order.
+    `erased`: `leaf`, `index`, `proof` of the entry that says that the recording was erased."""
     made = [
         {
             "evidence": one["evidence"].decode(),
@@ -109,6 +117,7 @@ def build(
             "witnesses": [one.vkey for one in witnesses],
             "statements": [{name: one[name] for name in WORDS} for one in statements],
             "recording": None if recording is None else _to_base64(recording),
+            **({ERASED: {name: erased[name] for name in PLACE_MEMBERS}} if erased else {}),
         }
     )
 
@@ -162,7 +171,7 @@ def _read(data: bytes) -> dict[str, Any]:
         raise Wrong(f"It was changed{_near(data)}: it is not in the one form that a receipt has.") from None
     if not isinstance(receipt, dict) or receipt.get("format") != FORMAT:
         raise Wrong("This is not a receipt of the kind that is known here.")
-    if receipt.keys() != MEMBERS:
+    if receipt.keys() - {ERASED} != MEMBERS:
         raise Wrong("A member of it was renamed, added or taken away.")
     if not _has_shape(receipt):
         raise Wrong("A member of it is not of the kind that belongs there.")
@@ -175,14 +184,24 @@ def _has_shape(receipt: Mapping[str, Any]) -> bool:
         return False
     texts = [receipt["checkpoint"], receipt["log"], *receipt["witnesses"], receipt["recording"] or ""]
     for act in receipt["acts"]:
-        if not isinstance(act, dict) or act.keys() != ACT_MEMBERS or not isinstance(act["proof"], list):
-            return False
-        if type(act["index"]) is not int:
+        if not _is_place(act, ACT_MEMBERS):
             return False
         texts += [act["evidence"], act["leaf"], act["signature"], *act["proof"]]
+    if ERASED in receipt:
+        place = receipt[ERASED]
+        if not _is_place(place, PLACE_MEMBERS):
+            return False
+        texts += [place["leaf"], *place["proof"]]
     if any(not isinstance(one, dict) or one.keys() != set(WORDS) for one in receipt["statements"]):
         return False
     return all(isinstance(one, str) for one in texts)
+
+
+def _is_place(value: Any, members: set[str]) -> bool:
+    """With a place in the log: an index and a list."""
+    if not isinstance(value, dict) or value.keys() != members:
+        return False
+    return isinstance(value["proof"], list) and type(value["index"]) is int
 
 
 def _near(data: bytes) -> str:
@@ -207,7 +226,7 @@ def _near(data: bytes) -> str:
 
 
 def _place(before: str, at: int) -> str:
-    named = re.findall(r'(?:^\{|,)"(acts|checkpoint|format|log|recording|statements|witnesses)":', before)
+    named = re.findall(r'(?:^\{|,)"(acts|checkpoint|erased|format|log|recording|statements|witnesses)":', before)
     return f" at byte {at}" + (f", in its part “{named[-1]}”" if named else "")
 
 
@@ -353,15 +372,35 @@ def _words(report: Report, receipt: Mapping[str, Any]) -> str:
 
 def _recording(report: Report, receipt: Mapping[str, Any]) -> str:
     named, sound = report.acts[0]["recording"], receipt["recording"]
+    if ERASED in receipt and (named is None or sound is not None):
+        raise Wrong("An erased recording is spoken of, and there is none, or it is here.")
     if named is None:
         if sound is not None:
             raise Wrong("There is a recording, and none was signed.")
         return "None was made."
+    if ERASED in receipt:
+        return _erased(report, receipt, named)
     if sound is None:
         raise Wrong("A recording was signed, and it is not here.")
     if sha256(_from_base64(sound)).hexdigest() != named["sha256"]:
         raise Wrong("This is not the recording that was signed.")
     return f"It is the one that was signed, {_counted(named['seconds'], 'second', 'seconds')} long."
+
+
+def _erased(report: Report, receipt: Mapping[str, Any], named: Mapping[str, Any]) -> str:
+    """The recording was signed and is gone: the log has to say so, of this very act and this very sound."""
+    if report.checkpoint is None:
+        raise Wrong("Without a checkpoint, nothing shows that it is in the log.")
+    first, place = receipt["acts"][0], receipt[ERASED]
+    entry, detail = _in_log(report.checkpoint, place)
+    _binds(entry, ERASING, report.acts[0])
+    if detail.get("evidence") != _digest(first) or detail.get("sound") != named["sha256"]:
+        raise Wrong("This entry of the log is about another recording.")
+    if place["index"] <= first["index"]:
+        raise Wrong("It stands in the log before the consent.")
+    report.erased = entry["at"]
+    where = f"entry {place['index'] + 1} of the log, written {entry['at']:%Y-%m-%d %H:%M:%S} UTC"
+    return f"The clinic erased the one that was signed, when its time was over: {where}."
 
 
 def _counted(count: int, one: str, many: str) -> str:

@@ -33,11 +33,13 @@ import {
  *   logged: Date[],
  *   witnessed: Map<string, Date>,
  *   withdrawn: boolean,
+ *   erased: Date | null,
  * }} Report
  */
 
 const MEMBERS = "acts checkpoint format log recording statements witnesses";
 const ACT_MEMBERS = "evidence index leaf proof signature";
+const PLACE_MEMBERS = "index leaf proof";
 const WORDS = "locale scope text title version";
 const MOST_BYTES = 16 << 20;
 const NAME_MOST = 120;
@@ -62,6 +64,7 @@ export async function verify(data, log = "") {
     logged: [],
     witnessed: new Map(),
     withdrawn: false,
+    erased: null,
   };
   /** @type {Record<string, any>} */
   let receipt = {};
@@ -121,7 +124,8 @@ function readFile(data) {
   if (!isObject(receipt) || receipt.format !== "telehealth/1/receipt") {
     throw new Wrong("This is not a receipt of the kind that is known here.");
   }
-  if (!hasMembers(receipt, MEMBERS)) throw new Wrong("A member of it was renamed, added or taken away.");
+  const { erased: _, ...always } = receipt;
+  if (!hasMembers(always, MEMBERS)) throw new Wrong("A member of it was renamed, added or taken away.");
   if (!hasShape(receipt)) throw new Wrong("A member of it is not of the kind that belongs there.");
   return receipt;
 }
@@ -130,11 +134,14 @@ function readFile(data) {
 function hasShape(receipt) {
   const { acts, statements, witnesses } = receipt;
   if (![acts, statements, witnesses].every(Array.isArray) || acts.length < 1 || acts.length > 2) return false;
-  const right = (/** @type {any} */ act) =>
-    hasMembers(act, ACT_MEMBERS) && Array.isArray(act.proof) && Number.isInteger(act.index);
-  if (!acts.every(right) || !statements.every((/** @type {any} */ one) => hasMembers(one, WORDS))) return false;
+  const erased = "erased" in receipt ? [receipt.erased] : [];
+  const right = (/** @type {string} */ names) => (/** @type {any} */ one) =>
+    hasMembers(one, names) && Array.isArray(one.proof) && Number.isInteger(one.index);
+  if (!acts.every(right(ACT_MEMBERS)) || !erased.every(right(PLACE_MEMBERS))) return false;
+  if (!statements.every((/** @type {any} */ one) => hasMembers(one, WORDS))) return false;
   const texts = [receipt.checkpoint, receipt.log, ...witnesses, receipt.recording ?? ""];
-  for (const act of acts) texts.push(act.evidence, act.leaf, act.signature, ...act.proof);
+  for (const act of acts) texts.push(act.evidence, act.signature);
+  for (const one of [...acts, ...erased]) texts.push(one.leaf, ...one.proof);
   return texts.every((text) => typeof text === "string");
 }
 
@@ -433,15 +440,40 @@ async function words(report, receipt) {
  */
 async function recording(report, receipt) {
   const named = report.acts[0].recording;
+  if ("erased" in receipt && (named === null || receipt.recording !== null)) {
+    throw new Wrong("An erased recording is spoken of, and there is none, or it is here.");
+  }
   if (named === null) {
     if (receipt.recording !== null) throw new Wrong("There is a recording, and none was signed.");
     return "None was made.";
   }
+  if ("erased" in receipt) return erasedOne(report, receipt, named);
   if (receipt.recording === null) throw new Wrong("A recording was signed, and it is not here.");
   const sound = plain(receipt.recording);
   if (hex(await sha256(sound)) !== named.sha256) throw new Wrong("This is not the recording that was signed.");
   report.recording = sound;
   return `It is the one that was signed, ${counted(named.seconds, "second", "seconds")} long.`;
+}
+
+/**
+ * The recording was signed and is gone: the log has to say so, of this very act and this very sound.
+ * @param {Report} report
+ * @param {Record<string, any>} receipt
+ * @param {Record<string, any>} named
+ */
+async function erasedOne(report, receipt, named) {
+  if (!report.checkpoint) throw new Wrong("Without a checkpoint, nothing shows that it is in the log.");
+  const [first] = receipt.acts;
+  const { index } = receipt.erased;
+  const entry = await inLog(report.checkpoint, receipt.erased);
+  binds(entry, "consent.erase", report.acts[0]);
+  if (entry.detail.evidence !== (await digest(first)) || entry.detail.sound !== named.sha256) {
+    throw new Wrong("This entry of the log is about another recording.");
+  }
+  if (index <= first.index) throw new Wrong("It stands in the log before the consent.");
+  report.erased = entry.at;
+  const where = `entry ${index + 1} of the log, written ${moment(entry.at)} UTC`;
+  return `The clinic erased the one that was signed, when its time was over: ${where}.`;
 }
 
 /** @param {string} encoded */
