@@ -93,8 +93,13 @@ class ConsentAdmin(RoleAdmin):
         "signed_name",
         "expires_at",
         "withdraws",
+        "erased",
     )
     readonly_fields = fields
+
+    @admin.display(description="erased, when its time was over", empty_value="nothing")
+    def erased(self, consent: Consent) -> str | None:
+        return "; ".join(map(str, consent.erasures.all())) or None
 
     @admin.display(description="record")
     def record(self, consent: Consent) -> str:

@@ -23,6 +23,7 @@ from vault.models import AuditEntry, Patient
 ABOUT = {
     "records": ("Patient records", ("patient", "vault")),
     "consents": ("Consent and receipts", ("consent", "receipt")),
+    "keeping": ("Keeping and legal holds", ("retention", "hold")),
     "consults": ("Consults and notes", ("consult", "worker")),
     "invites": ("Invites and identity", ("invite", "identity")),
     "signin": ("Sign-in", ("signin", "signout")),

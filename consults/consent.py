@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from consults import hints, statements
+from consults import hints, retention, statements
 from consults.invitations import patient_actor
 from consults.models import Consent, ConsentStatement, Consult, Participant, VoiceRecording
 from vault import audit
@@ -322,7 +322,9 @@ def to_withdraw(seat: Participant) -> Consent | None:
     """What this seat gave last, unless it was withdrawn; also when the visit is over and the seat given up."""
     newest = Consent.objects.filter(participant=seat, act=Consent.Act.GIVEN).order_by("-at").first()
     # What was for the visit ends by itself; the recording that is kept and records that may be shared do not.
-    return None if newest is None or hasattr(newest, "withdrawal") else newest
+    if newest is None or hasattr(newest, "withdrawal") or retention.erased(newest):
+        return None
+    return newest
 
 
 @transaction.atomic

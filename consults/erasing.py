@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.utils import timezone
 
-from consults import export_facts, visit
+from consults import export_facts, holds, visit
 from consults.models import Consult
 from vault import audit, shredding
 from vault.audit import Actor
@@ -13,7 +13,7 @@ from vault.core.fields import KINDS
 from vault.models import AuditEntry, Patient
 
 REASONS = audit.ERASURE_REASONS
-
+HELD = "This record is under legal hold, so nothing of it is erased. Lift the hold first, if it has ended."
 
 #: what an erasure leaves, and why
 STAYS = (
@@ -72,6 +72,8 @@ def erase(patient: Patient, by: Actor, *, reason: str, typed_number: str) -> Aud
         raise NotErased("Choose why the record is erased.")
     if typed_number.strip() != patient.record_number:
         raise WrongNumber("Type the record number exactly as it stands at the top of this page.")
+    if holds.standing(patient.pk).exists():
+        raise NotErased(HELD)
     # Locked: whoever admits the patient at this moment does it before us, and is seen, or after, and finds it ended.
     open_consults = list(Consult.objects.select_for_update().filter(patient=patient, ended_at=None))
     if any(consult.is_live for consult in open_consults):
@@ -79,9 +81,13 @@ def erase(patient: Patient, by: Actor, *, reason: str, typed_number: str) -> Aud
     for consult in open_consults:
         visit.end(consult, by, reason="the record is erased")
     try:
-        return shredding.shred(patient, by, reason=reason)
+        certificate = shredding.shred(patient, by, reason=reason)
     except shredding.NotShredded as error:
         raise NotErased(str(error)) from None
+    # Only now her row is locked against whoever places a hold; what was destroyed comes back with the transaction.
+    if holds.standing(patient.pk).exists():
+        raise NotErased(HELD)
+    return certificate
 
 
 def in_a_visit(patient: Patient) -> bool:

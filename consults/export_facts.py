@@ -9,6 +9,7 @@ from uuid import UUID
 from django.db.models import Avg, Count, Max, Min, Q
 
 from accounts.models import Clinic, User
+from consults import retention
 from consults.models import Concern, Consent, Consult, Note, Participant, VoiceRecording
 from vault import patients as vault_patients
 from vault.audit import Actor
@@ -36,7 +37,7 @@ class Visit:
     seats: list[Participant]
     #: with the note in clear
     notes: list[tuple[Note, str]]
-    #: with the name as she signed it; "" for a withdrawal, which is not signed
+    #: with the name as she signed it; "" for a withdrawal, which is not signed, and for what was erased
     consents: list[tuple[Consent, str]]
     #: with the sound, an Ogg/Opus file
     recordings: list[tuple[VoiceRecording, bytes]]
@@ -136,16 +137,22 @@ def _emergencies(patient: Patient) -> list[tuple[Concern, str, str]]:
 
 def _visit(patient: Patient, consult: Consult) -> Visit:
     notes = consult.notes.select_related("author").order_by("created_at")
-    consents = consult.consents.select_related("statement", "withdraws", "withdrawal").order_by("at")
+    acts = consult.consents.select_related("statement", "withdraws", "withdrawal", "recording")
+    consents = acts.prefetch_related("erasures").order_by("at")
     recordings = VoiceRecording.objects.filter(participant__consult=consult).order_by("created_at")
     return Visit(
         consult=consult,
         seats=list(consult.participants.filter(role=Participant.Role.PATIENT).order_by("joined_at")),
         notes=[(note, _open(patient, "consult_note", note.text)) for note in notes],
-        consents=[(c, _open(patient, "signed_name", c.signed_name) if c.signed_name else "") for c in consents],
+        consents=[(c, _signed_name(patient, c)) for c in consents],
         recordings=[(r, vault_patients.unseal(patient, "consent_voice", r.sound)) for r in recordings if r.sound],
         quality=_quality(consult),
     )
+
+
+def _signed_name(patient: Patient, consent: Consent) -> str:
+    there = consent.signed_name and not retention.erased(consent)
+    return _open(patient, "signed_name", consent.signed_name) if there else ""
 
 
 MEASURED = ("rtt_ms", "jitter_ms", "loss", "frames_per_second", "kbit_in", "kbit_out")

@@ -4,6 +4,7 @@ import uuid
 
 from django.conf import settings
 
+from consults import retention
 from consults.export_coding import (
     LOINC,
     Json,
@@ -76,6 +77,8 @@ def _extensions(visit: Visit, consent: Consent) -> list[Json]:
         ("purpose", {"valueString": plain(consent.purpose)}),
         ("scopes", {"valueString": ", ".join(consent.scopes)}),
     ]
+    if gone := retention.erased(consent):
+        more.append(("erased", {"valueDateTime": moment(gone.at)}))
     if consent.withdraws_id:
         more.append(("withdraws", {"valueReference": reference(consent.withdraws_id)}))
     return [
@@ -87,7 +90,7 @@ def _signature(facts: Facts, consent: Consent, signed_name: str) -> Json:
     author = concept(coding(terminology("provenance-participant-type"), "author", "Author"))
     spoken: Json = (
         {"entity": [{"role": "source", "what": reference(recording_id(facts, consent.recording))}]}
-        if consent.recording
+        if consent.recording and consent.recording.sound
         else {}
     )
     return {

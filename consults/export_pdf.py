@@ -129,6 +129,7 @@ def _consent(consent: Consent, signed_name: str) -> list[Block]:
         rows.insert(0, ["Signed", signed_name])
     if consent.expires_at:
         rows.append(["Holds until", moment(consent.expires_at)])
+    rows += [[f"Erased: {one.get_what_display()}", moment(one.at)] for one in consent.erasures.all()]
     blocks: list[Block] = [{"kind": "subheading", "text": said}, {"kind": "facts", "rows": rows}]
     return [*blocks, {"kind": "written", "text": words.text}] if signed_name else blocks
 

@@ -11,19 +11,20 @@ from time import monotonic, sleep
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.urls import reverse
 
 from accounts import attempts
 from accounts.models import User
-from consults import audit_lookers, consent, statements
+from consults import audit_lookers, consent, retention, statements
 from consults.audit_lines import WHY
 from consults.invitations import digest, receipt_token
-from consults.models import Consent, ConsentStatement, Participant
+from consults.models import Consent, ConsentStatement, Consult, Participant
+from consults.retention_models import ConsentErasure
 from vault import audit, proving
 from vault import patients as vault_patients
 from vault.core import receipt
-from vault.models import AuditEntry
+from vault.models import AuditEntry, Patient
 
 #: wrong names or dates that one link may be tried with in a day
 TRIES = 10
@@ -32,6 +33,9 @@ TRIES_WITHIN = timedelta(days=1)
 PATIENCE = 3.0
 #: newest looks that her page lists
 MOST_LOOKS = 200
+
+
+ERASED = "Your clinic erased this record when its time was over. That it was there stays in the log: see below."
 
 
 class NoReceipt(Exception):
@@ -103,6 +107,21 @@ def close(seat: Participant, source: str) -> None:
     Participant.objects.filter(pk=seat.pk).update(receipt_digest="")
 
 
+@transaction.atomic
+def close_all(patient: Patient, by: audit.Actor) -> int:
+    """Close every link of a patient, for an officer whom she asked. Returns how many there were."""
+    seats = open_links(patient).select_for_update()
+    for seat in seats:
+        audit.record("receipt.close", by, patient=patient.pk, consult=seat.consult_id)
+    Participant.objects.filter(pk__in=[seat.pk for seat in seats]).update(receipt_digest="")
+    return len(seats)
+
+
+def open_links(patient: Patient) -> QuerySet[Participant]:
+    patients = Participant.objects.filter(role=Participant.Role.PATIENT, consult__patient=patient)
+    return patients.exclude(receipt_digest="")
+
+
 def _note(seat: Participant, source: str, action: str, *, outcome: str = "done", **detail: Any) -> None:
     consult = seat.consult
     audit.record(action, actor(seat, source), patient=consult.patient_id, consult=consult.id, outcome=outcome, **detail)
@@ -130,16 +149,22 @@ class Agreement:
     given: Consent
     withdrawal: Consent | None
     choices: list[Choice]
+    #: where the clinic erased it, or the recording alone, when its time was over
+    erased: ConsentErasure | None
+    voice_erased: ConsentErasure | None
+    #: (what it shows, entry) of the log, where that is all that is left
+    left: list[tuple[str, int]]
 
     @property
     def has_receipt(self) -> bool:
-        return bool(self.given.evidence)
+        return bool(self.given.evidence) and not self.erased
 
 
 def agreements(seat: Participant) -> list[Agreement]:
     """Newest first."""
     rows = Consent.objects.filter(participant=seat, act=Consent.Act.GIVEN)
-    given = list(rows.select_related("withdrawal", "statement").order_by("-at"))
+    given = list(rows.select_related("withdrawal", "statement").prefetch_related("erasures").order_by("-at"))
+    entries = _entries(seat) if any(retention.erased(act) for act in given) else []
     words = _words([one for act in given for one in act.statements])
     return [
         Agreement(
@@ -147,9 +172,28 @@ def agreements(seat: Participant) -> list[Agreement]:
             getattr(act, "withdrawal", None),
             [Choice(words[one["digest"]], one["agreed"]) for one in act.statements if one["digest"] in words]
             or [Choice(act.statement, True)],
+            retention.erased(act),
+            retention.erased(act, ConsentErasure.What.RECORDING),
+            [(LEFT[entry.action], entry.pk) for entry in entries if entry.detail.get("consent") == str(act.pk)],
         )
         for act in given
     ]
+
+
+#: action -> what its entry shows of a consent that was erased
+LEFT = {
+    "consent.give": "that you agreed",
+    "consent.withdraw": "that you withdrew",
+    "consent.erase": "that it was erased",
+}
+
+
+def _entries(seat: Participant) -> list[AuditEntry]:
+    """What the log says of the acts of this seat, oldest first."""
+    acts = {str(pk) for pk in Consent.objects.filter(participant=seat).values_list("pk", flat=True)}
+    done = AuditEntry.objects.filter(consult=str(seat.consult_id), outcome=AuditEntry.Outcome.DONE)
+    rows = done.filter(clinic_id=seat.consult.clinic_id, action__in=LEFT).order_by("id")
+    return [row for row in rows if row.detail.get("consent") in acts]
 
 
 def _words(named: Sequence[dict[str, Any]]) -> dict[str, ConsentStatement]:
@@ -187,9 +231,9 @@ def _did(entry: AuditEntry) -> str:
 
 
 def proof(seat: Participant, entry: int, source: str) -> bytes:
-    """That this look is in the log. `AuditEntry.DoesNotExist` for every entry that is not one of `looks`."""
-    found = next((look.entry for look in looks(seat) if look.entry.pk == entry), None)
-    if found is None:
+    """That this look, or this consent, is in the log. `AuditEntry.DoesNotExist` for every entry that is not hers."""
+    hers = {look.entry.pk for look in looks(seat)} | {one.pk for one in _entries(seat)}
+    if entry not in hers:
         raise AuditEntry.DoesNotExist
     _note(seat, source, "receipt.proof", entry=entry)
     return proving.as_file(_proven([entry]))
@@ -205,17 +249,27 @@ def make(seat: Participant, given: Consent, source: str, *, form: str = "json") 
     """
     if not given.evidence:
         raise NoReceipt("This consent was taken before receipts were made. Your clinic has its record.")
+    if retention.erased(given):
+        raise NoReceipt(ERASED)
     withdrawal: Consent | None = getattr(given, "withdrawal", None)
     acts = [given, *([withdrawal] if withdrawal else [])]
     _note(seat, source, "receipt.take", consent=str(given.id), form=form)
-    proven = _proven([_entry_of(act) for act in acts])
+    with transaction.atomic():
+        # Nothing is erased while it is read: whoever erases waits for the visit's row.
+        Consult.objects.select_for_update().get(pk=given.consult_id)
+        given.refresh_from_db(fields=["recording"])
+        if ConsentErasure.objects.filter(consent=given, what=ConsentErasure.What.ACT).exists():
+            raise NoReceipt(ERASED)
+        signed, sound, erased = [_signed(act) for act in acts], _sound(given), _erasing_of(given)
+    proven = _proven([*(_entry_of(act) for act in acts), *([erased] if erased else [])])
     return receipt.build(
-        proven=[_signed(act) | place for act, place in zip(acts, proven.places, strict=True)],
+        proven=[one | place for one, place in zip(signed, proven.places, strict=False)],
         checkpoint=proven.checkpoint,
         log=proven.log,
         witnesses=proven.witnesses,
         statements=_statements(given),
-        recording=_sound(given),
+        recording=sound,
+        erased=proven.places[-1] if erased else None,
     )
 
 
@@ -256,7 +310,18 @@ def _statements(given: Consent) -> list[dict[str, Any]]:
     return [{name: getattr(words[one["digest"]], name) for name in receipt.WORDS} for one in given.statements]
 
 
+def _erasing_of(given: Consent) -> int | None:
+    """The entry that says that the recording of this act was erased."""
+    if given.recording is None or given.recording.sound:
+        return None
+    rows = AuditEntry.objects.filter(action="consent.erase", consult=str(given.consult_id))
+    found = next((row.pk for row in rows if row.detail.get("consent") == str(given.pk)), None)
+    if found is None:
+        raise NoReceipt("That part of the log is in the archive. Please ask your clinic for the receipt.")
+    return found
+
+
 def _sound(given: Consent) -> bytes | None:
-    if given.recording is None:
+    if given.recording is None or not given.recording.sound:
         return None
     return vault_patients.unseal(given.consult.patient, "consent_voice", given.recording.sound)

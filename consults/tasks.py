@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from consults import alert_telling, alerts, audit_activity, audit_check, call_summary, concerns, mail
+from consults import alert_telling, alerts, audit_activity, audit_check, call_summary, concerns, mail, retention
 
 logger = logging.getLogger(__name__)
 
@@ -88,3 +88,8 @@ def check_log(check_id: str) -> None:
 @shared_task
 def count_activity() -> None:
     audit_activity.keep_up()
+
+
+@shared_task
+def erase_due() -> None:
+    retention.erase_due()

@@ -4,6 +4,7 @@ from consults import views_board as board
 from consults import views_consent as consent
 from consults import views_day as day
 from consults import views_export as export
+from consults import views_keeping as keeping
 from consults import views_patient as patient
 from consults import views_receipt as receipt
 from consults import views_records as records
@@ -22,12 +23,16 @@ urlpatterns = [
     path("review/", review.review, name="review"),
     path("review/patients/search/", review.review_search, name="review-search"),
     path("review/patients/<uuid:patient_id>/", review.review_patient, name="review-patient"),
+    path("review/keeping/", keeping.keeping, name="keeping"),
     path("review/decoys/new/", review.review_decoy, name="review-decoy"),
     path("review/<uuid:concern_id>/", review.review_one, name="review-one"),
     path("patients/<uuid:patient_id>/export/", export.export_record, name="export"),
     path("patients/<uuid:patient_id>/erase/", export.erase, name="erase"),
     path("patients/<uuid:patient_id>/erased/", export.erasure, name="erasure"),
     path("patients/<uuid:patient_id>/erased/certificate/", export.erasure_pdf, name="erasure-pdf"),
+    path("patients/<uuid:patient_id>/hold/", keeping.hold, name="hold"),
+    path("patients/<uuid:patient_id>/hold/<uuid:hold_id>/lift/", keeping.lift, name="hold-lift"),
+    path("patients/<uuid:patient_id>/links/close/", keeping.close_links, name="links-close"),
     path("board/", board.board, name="board"),
     path("board/sessions/", board.sessions_now, name="board-sessions"),
     path("board/reliability/", board.reliability, name="reliability"),

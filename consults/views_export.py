@@ -9,7 +9,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from accounts import attempts, sessions
 from accounts.access import denied, person, requires
 from accounts.models import User
-from consults import certificate_pdf, concerns, erasing, export, tasks
+from consults import certificate_pdf, concerns, erasing, export, holds, tasks
 from consults.confirming import ConfirmedForm, confirmed
 from consults.export_forms import EraseForm, ExportForm
 from consults.typesetting import CannotSet
@@ -99,6 +99,7 @@ def erase(request: HttpRequest, patient_id: UUID) -> HttpResponse:
         "stays": erasing.stays(patient),
         "reasons": erasing.REASONS.items(),
         "live": erasing.in_a_visit(patient),
+        "held": holds.standing(patient.pk).exists(),
     }
     return render(request, "consults/erase.html", context)
 

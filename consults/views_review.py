@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts import sessions
 from accounts.access import denied, person, requires
 from accounts.models import User
-from consults import concerns
+from consults import concerns, holds, receipts
 from consults.confirming import confirmed
 from consults.forms import DecoyForm, SignForm
 from consults.models import Concern
@@ -112,6 +112,8 @@ def review_patient(request: HttpRequest, patient_id: UUID) -> HttpResponse:
         "patient": record,
         "fields": [(f, KINDS[f].label, mask) for f, mask in record.masked.items()],
         "entries": [{**_told(entry), "who": entry.person_name or entry.role} for entry in entries],
+        "held": holds.standing(record.pk).count(),
+        "links": receipts.open_links(record).count(),
     }
     return render(request, "consults/review_patient.html", context)
 

@@ -81,7 +81,9 @@ def _ended(request: HttpRequest, consult: Consult) -> HttpResponse:
         "patient": consult.patient,
         "notes": visit.read_notes(consult, sessions.actor(request)),
         "note_form": NoteForm(),
-        "consents": Consent.objects.filter(consult=consult).select_related("statement", "recording"),
+        "consents": Consent.objects.filter(consult=consult)
+        .select_related("statement", "recording")
+        .prefetch_related("erasures"),
         "call": call,
         "chart": call_chart.draw(call, consult.admitted_at, warnings) if call else None,
         "warnings": warnings,
@@ -157,6 +159,7 @@ def recording(request: HttpRequest, consult_id: UUID, recording_id: int) -> Http
     found = (
         VoiceRecording.objects.select_related("participant__consult__patient")
         .filter(pk=recording_id, participant__consult=consult, consent__isnull=False)
+        .exclude(sound="")
         .first()
     )
     if found is None:

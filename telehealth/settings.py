@@ -212,6 +212,7 @@ CELERY_BEAT_SCHEDULE = {
     "watch": {"task": "consults.tasks.watch_visits", "schedule": 10.0},
     "calls": {"task": "consults.tasks.sum_up_calls", "schedule": 30.0},
     "activity": {"task": "consults.tasks.count_activity", "schedule": 60.0},
+    "retention": {"task": "consults.tasks.erase_due", "schedule": 3600.0},
 }
 
 EMAIL_URL = env.str("EMAIL_URL", "")

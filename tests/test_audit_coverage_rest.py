@@ -18,10 +18,11 @@ from django.core.management import call_command, get_commands
 from django.db import OperationalError
 from django.utils import timezone
 
-from consults import alerts, concerns, tasks
+from consults import alerts, concerns, consent, tasks
 from consults import mail as letters
 from consults.models import Consult, InvitationMail
 from consults.quality_models import Alert
+from consults.retention_models import RetentionPeriod
 from signaling import protocol, routing
 from telehealth.celery import app
 from tests.cast import BY, bring_to
@@ -257,6 +258,14 @@ def _sweep(cast):
     return tasks.sweep
 
 
+def _erase(cast):
+    now = bring_to("consented", cast.clinician, cast.patient)
+    consent.withdraw(now.seat, source="test")
+    chosen = {"chosen_by": cast.officer, "chosen_at": timezone.now(), "in_force_at": timezone.now()}
+    RetentionPeriod.objects.create(clinic=cast.clinic, scope="video_visit", days=0, **chosen)
+    return tasks.erase_due
+
+
 #: task -> (what makes work for it, what it then writes)
 TASKS = {
     "send_invitation": (_send, ["invite.sent"]),
@@ -265,6 +274,7 @@ TASKS = {
     "watch_visits": (_watch, ["watch.raise"]),
     "sum_up_calls": (lambda cast: tasks.sum_up_calls, []),
     "sweep": (_sweep, ["invite.sent", "review.told", "watch.told"]),
+    "erase_due": (_erase, ["consent.erase"]),
     "clear_sessions": (lambda cast: tasks.clear_sessions, []),
     "count_activity": (lambda cast: tasks.count_activity, []),
     "check_log": (lambda cast: lambda: tasks.check_log("11111111-1111-4111-8111-111111111111"), []),

@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Clinic, User
-from consults import audit_reviews, concerns, seats, voice
+from consults import audit_reviews, concerns, holds, seats, voice
 from consults.models import StatementDraft
 from consults.statements import as_published, digest_of
 from tests.cast import BY, MARIA, Browser, bring_to, open_receipt, person, sign_in, type_password
@@ -50,6 +50,10 @@ MAY = {
     "review-search": {"officer"},
     "review-patient": {"officer"},
     "review-decoy": {"officer"},
+    "keeping": {"officer"},
+    "hold": {"officer"},
+    "hold-lift": {"officer"},
+    "links-close": {"officer"},
     "export": {"officer"},
     "erase": {"officer"},
     "erasure": {"officer"},
@@ -172,6 +176,7 @@ class Scene:
         other = patients.create(cast.clinic.id, {"name": "Third Person", "birth_date": "1990-01-01"}, BY)
         self.concern = concerns.break_glass(cast.colleague, other, "Collapsed on the phone", BY)
         now = timezone.now()
+        self.hold = holds.place(cast.colleagues_patient, cast.officer, "Until the claim is settled", BY)
         self.review = audit_reviews.sign(
             cast.officer, BY, since=now - timedelta(days=1), until=now, finding="clear", patient=cast.patient
         )
@@ -206,12 +211,13 @@ class Scene:
     def path(self, route, **other):
         ids = {
             "consult_id": self.visit.consult.id,
-            "patient_id": self.cast.patient.id,
+            "patient_id": self.hold.patient_id if "hold_id" in route else self.cast.patient.id,
             "recording_id": self.recording.pk,
             "consent_id": self._given.pk,
             "concern_id": self.concern.pk,
             "person_id": self.cast.clinician.pk,
             "review_id": self.review.pk,
+            "hold_id": self.hold.pk,
             "object_id": next((row.pk for part, row in self._objects.items() if part in route), 1),
         }
         return fill_in(route, **{**ids, **other})
@@ -256,6 +262,9 @@ class Scene:
             "change": {"phone": "020 7946 0777"},
             "review-one": {"finding": "justified"},
             "review-search": {"q": "quixplotz"},
+            "keeping": {"video_visit": "366"},
+            "hold": {"reason": "Until the claim is settled"},
+            "hold-lift": {"reason": "The claim is settled"},
             "review-decoy": {"name": "Decoy Person", "birth_date": "1990-01-01", "decoy": "on"},
             "note": {"text": "a stranger's note"},
             "identity": identity,
@@ -298,6 +307,7 @@ WATCHED = ("consults_consult", "consults_participant", "consults_invitation", "c
 WATCHED += ("consults_auditreview", "consults_auditview", "consults_auditexport")
 WATCHED += ("vault_patient", "consults_invitationmail", "consults_consentstatement", "consults_statementdraft")
 WATCHED += ("accounts_user", "accounts_clinic")
+WATCHED += ("consults_retentionperiod", "consults_legalhold", "consults_holdlift")
 
 
 def _state():

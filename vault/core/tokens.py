@@ -19,6 +19,7 @@ PREFIXES = {
     "invitation": "inv",
     "break_glass_reason": "bgr",
     "review_note": "rvn",
+    "hold_reason": "hld",
 }
 PATTERN = re.compile(rf"(?:{'|'.join(PREFIXES.values())})_[a-z2-7]{{26}}")
 LENGTH = 30
