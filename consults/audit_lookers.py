@@ -31,6 +31,7 @@ LOOKS = {
     "patient.break_glass": "took emergency access",
     "invite.view": "looked at an invite",
     "review.view": "looked at it in a review",
+    "hold.view": "looked at the legal holds on her record",
     "board.visit": "looked at how the call went",
     "audit.view": "looked at her entries in the log",
 }

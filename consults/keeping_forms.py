@@ -36,3 +36,9 @@ class HoldForm(ConfirmedForm):
         widget=forms.Textarea(attrs={"rows": 3, "autocomplete": "off"}),
         error_messages={"required": "Say in a few words why."},
     )
+
+
+class LiftForm(HoldForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["reason"].help_text = "How the matter ended, and who says so. It is sealed as well."

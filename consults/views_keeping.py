@@ -16,7 +16,7 @@ from accounts.access import denied, person, requires
 from accounts.models import User
 from consults import holds, receipts, retention
 from consults.confirming import confirmed
-from consults.keeping_forms import HoldForm, KeepingForm
+from consults.keeping_forms import HoldForm, KeepingForm, LiftForm
 from consults.models import SCOPES
 from consults.retention_models import ConsentErasure, LegalHold
 from vault import audit
@@ -69,7 +69,11 @@ def keeping(request: HttpRequest) -> HttpResponse:
 
 def _coming(period: retention.Period) -> str:
     """What counts until the newest choice does."""
-    return retention.said(period.scope, period.days) if period.coming else ""
+    if not period.coming:
+        return ""
+    return (
+        "Nothing is erased for now" if period.days is None else f"{retention.said(period.scope, period.days)} for now"
+    )
 
 
 @officer
@@ -97,7 +101,7 @@ def lift(request: HttpRequest, patient_id: UUID, hold_id: UUID) -> HttpResponse:
     if found is None:
         denied(request, request.path)
         raise Http404
-    form = HoldForm(request.POST, auto_id=f"{hold_id}-%s")
+    form = LiftForm(request.POST, auto_id=f"{hold_id}-%s")
     if form.is_valid() and confirmed(request, form):
         try:
             holds.lift(found, person(request), form.cleaned_data["reason"], sessions.actor(request))
@@ -117,7 +121,7 @@ def _holds(
     context = {
         "patient": patient,
         "stand": [
-            (one, lifts.get(one.hold.pk) or HoldForm(auto_id=f"{one.hold.pk}-%s"))
+            (one, lifts.get(one.hold.pk) or LiftForm(auto_id=f"{one.hold.pk}-%s"))
             for one in opened
             if not hasattr(one.hold, "lift")
         ],

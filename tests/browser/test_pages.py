@@ -304,10 +304,35 @@ def test_pages_of_an_emergency_and_its_review(running: Product, watched: Callabl
     page.go_back()
     page.get_by_role("link", name="Erase the record").click()
     look(page, "erase", dark, office_watch)
+    page.go_back()
+    hold_and_keep(page, dark, office_watch)
     page.goto(f"{running.origin}/review/decoys/new/")
     look(page, "review-decoy", dark, office_watch)
     assert desk_watch.complaints == []
     assert office_watch.complaints == []
+
+
+def hold_and_keep(page: Page, dark: bool, watch: Watcher) -> None:
+    """From a record: hold it, see how long consent is kept, lift the hold."""
+    page.get_by_role("link", name="Place a legal hold").click()
+    page.get_by_label("Why").fill("The claim of May, until counsel says that it is over")
+    page.get_by_role("button", name="Place the hold").click()
+    page.get_by_text("The hold stands.").wait_for()
+    page.get_by_text("Lift this hold").click()
+    look(page, "hold", dark, watch)
+    page.get_by_role("link", name="Back to the record").click()
+    assert page.get_by_role("link", name="Erase the record").count() == 0
+    look(page, "review-patient-held", dark, watch)
+    page.goto(page.url.partition("/patients/")[0].removesuffix("/review") + "/review/keeping/")
+    page.get_by_label("Video visit").select_option("7 years" if dark else "10 years")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_text("counts in seven days").wait_for()
+    look(page, "keeping", dark, watch)
+    page.get_by_role("link", name="Open").first.click()
+    page.get_by_text("Lift this hold").click()
+    page.get_by_label("Why").first.fill("Counsel says that the claim is settled")
+    page.get_by_role("button", name="Lift it").click()
+    page.get_by_text("The hold is lifted.").wait_for()
 
 
 @pytest.mark.parametrize("running", ["embedded"], indirect=True)

@@ -107,7 +107,11 @@ def test_the_log_names_what_was_there(cast, clock):
     assert [entry.detail["what"] for entry in entries] == ["recording", "act"]
     for entry in entries:
         assert (entry.detail["evidence"], entry.detail["sound"]) == (act.evidence_digest, recording.sha256)
-        assert (entry.patient, entry.consult, entry.clinic_id) == (str(cast.patient.pk), str(act.consult_id), cast.clinic.pk)
+        assert (entry.patient, entry.consult, entry.clinic_id) == (
+            str(cast.patient.pk),
+            str(act.consult_id),
+            cast.clinic.pk,
+        )
     assert AuditEntry.objects.get(action="consent.give").detail["evidence"] == act.evidence_digest
 
 
@@ -410,7 +414,7 @@ def test_she_chooses_holds_and_lifts(cast, clock):
     officer = sign_in(cast.officer)
     answer = officer.post(reverse("keeping"), {MAIN: "3653", VOICE: "30"}, follow=True).content.decode()
     assert "counts in seven days" in answer
-    assert "Until then: until we choose otherwise" in answer
+    assert "Nothing is erased for now, then this" in answer
     assert set(RetentionPeriod.objects.values_list("scope", "days")) == {(MAIN, 3653), (VOICE, 30)}
     hold_page = reverse("hold", args=[cast.patient.pk])
     assert "sealed under" in officer.get(hold_page).content.decode()
