@@ -22,6 +22,8 @@ from signaling.watched import BAD_FRAME, LATER, NOT_ALLOWED, OVER, REPLACED, SIG
 logger = logging.getLogger(__name__)
 
 HELLO_WITHIN = 5.0
+#: pages say something every three seconds: one that has not for so long sleeps, or its path is gone
+QUIET = 15.0
 FRAMES_PER_SECOND = 40
 FRAMES_AT_ONCE = 120
 #: a leg to the worker costs it a key, a socket and a log entry; a page makes one or two, and another when it breaks
@@ -51,7 +53,10 @@ class VisitConsumer(Watched):
     peer_id = ""
     sent_state: dict[str, Any] | None = None
     issued = 0.0
+    heard = 0.0
     closing = False
+    #: what the page was told is away
+    missing: tuple[str, ...] = ()
 
     @property
     def role(self) -> str:
@@ -99,7 +104,8 @@ class VisitConsumer(Watched):
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if self.closing:
             return
-        if not self.rate.take(time.monotonic()):
+        self.heard = time.monotonic()
+        if not self.rate.take(self.heard):
             await self.shut(TOO_FAST)
             return
         try:
@@ -278,8 +284,21 @@ class VisitConsumer(Watched):
             if time.monotonic() - self.opened > HELLO_WITHIN:
                 await self.shut(BAD_FRAME)
             return
+        if time.monotonic() - self.heard > QUIET:
+            # Its socket may stay open for minutes; whoever waits for it has to know now.
+            await presence.leave_async(visitor, self.connection)
+            await self.shut(LATER)
+            return
         await presence.seen_async(visitor.participant, self.connection)
         await self.look()
+
+    async def looked(self, *, records: bool) -> None:
+        """Say what is away, once, and once that it is back. The call needs none of it."""
+        away = {"records": not records, "messages": not relay().is_up}
+        missing = tuple(part for part, gone in away.items() if gone)
+        if self.connection and not self.closing and missing != self.missing:
+            self.missing = missing
+            await self.send_frame({"kind": "missing", "parts": missing})
 
     async def look(self) -> None:
         view = await presence.look_async(self.consult_id)

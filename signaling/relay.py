@@ -94,6 +94,10 @@ class Bus:
         self._wake = asyncio.Event()
         self._tasks = [asyncio.create_task(work) for work in (self._write(), self._read())]
 
+    @property
+    def is_up(self) -> bool:
+        return self._up.is_set()
+
     async def follow(self, seat: str) -> None:
         """From when this returns, unless Redis is away; then from when it is back."""
         self._followed.add(_channel(seat))
@@ -180,6 +184,11 @@ class Relay:
     def __init__(self, url: str, secret: str) -> None:
         self._here: defaultdict[str, list[Socket]] = defaultdict(list)
         self._bus = Bus(url, secret, self._arrived) if url else None
+
+    @property
+    def is_up(self) -> bool:
+        """Whether frames of other processes are heard."""
+        return self._bus is None or self._bus.is_up
 
     async def join(self, seat: str, socket: Socket) -> None:
         """Before its page says hello: whoever hears of the page may send to it at once."""

@@ -1,8 +1,10 @@
 """A call over networks that lose, delay, cut and change: real browsers in real network namespaces."""
 
+import re
 import time
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser import visit
 from tests.faults import watching
@@ -15,6 +17,7 @@ def mended(call):
     yield
     for who in ("doctor", "patient"):
         call.world.lose(who, 0)
+    call.world.rate("patient", 0)
     call.world.delay(0)
 
 
@@ -79,3 +82,72 @@ def test_eight_seconds_without_any_network_are_survived(call):
     sees_again(call, within=20)
     assert call.page.evaluate("performance.timeOrigin") == tab
     assert call.room.locator("[data-call]").get_attribute("data-connection") == "connected"
+
+
+def test_a_narrow_cable_takes_the_picture_smaller_then_away_and_all_comes_back(call):
+    sees_again(call)
+    step, word = call.room.locator("[data-call]"), call.room.locator("[data-ladder]")
+    call.world.rate("patient", 100)
+    expect(step).to_have_attribute("data-step", "low", timeout=60_000)
+    expect(word).to_contain_text("Your picture is sent smaller")
+    call.world.rate("patient", 36)
+    expect(step).to_have_attribute("data-step", "audio", timeout=60_000)
+    expect(word).to_contain_text("Sound only")
+    before = watching.sound(call.page)["heard"]
+    rest(call.room, 4)
+    assert watching.sound(call.page)["heard"] - before > 100_000
+    # Her own way was not narrow: the clinician sees her all the time.
+    assert call.page.locator("[data-call]").get_attribute("data-step") == "video"
+    call.world.rate("patient", 0)
+    expect(step).to_have_attribute("data-step", "video", timeout=150_000)
+    expect(word).to_be_hidden()
+    sees_again(call)
+
+
+STATE = """
+from consults.models import Consent, Consult, Participant
+consult = Consult.objects.get(pk="CONSULT")
+seat = Participant.objects.get(consult=consult, role="patient", left_at=None)
+answer = [str(seat.id), str(seat.identity_confirmed_at), Consent.objects.filter(consult=consult).count()]
+answer.append(consult.phoned_at is not None)
+"""
+
+
+def stands(call):
+    """(seat, when she said who she is, acts of consent), and whether somebody was sent to the telephone."""
+    *same, phoned = call.product.ask(STATE.replace("CONSULT", call.visit.consult))
+    return same, phoned
+
+
+@pytest.mark.parametrize("seconds", [25, 40])
+def test_a_long_cut_ends_by_itself_and_sends_to_the_telephone_only_after_half_a_minute(call, seconds):
+    sees_again(call)
+    before, sent = stands(call)
+    assert not sent
+    ends = time.monotonic() + seconds
+    call.world.cut("patient", seconds)
+    told = call.page.locator("[data-phone]")
+    if seconds > 30:
+        expect(told).to_be_visible(timeout=(seconds - 1) * 1000)
+        expect(told).to_contain_text("The call does not get through")
+        expect(told.get_by_role("link")).to_have_attribute("href", re.compile("^tel:"))
+        expect(call.room.locator("[data-call-message-text]")).to_contain_text("call her")
+    rest(call.room, ends - time.monotonic())
+    sees_again(call, within=30)
+    expect(told).to_be_hidden()
+    expect(call.room.locator("[data-phone]")).to_be_hidden()
+    rest(call.room, 3)
+    assert stands(call) == (before, seconds > 30)
+
+
+def test_a_phone_that_slept_a_minute_is_in_the_same_place(call):
+    sees_again(call)
+    before, tab = stands(call)[0], call.page.evaluate("performance.timeOrigin")
+    with call.world.asleep("patient"):
+        message = call.room.locator("[data-call-message-text]")
+        expect(message).to_contain_text("is not connected now", timeout=45_000)
+        rest(call.room, 30)
+    sees_again(call, within=30)
+    assert stands(call)[0] == before
+    assert call.page.evaluate("performance.timeOrigin") == tab
+    assert call.page.locator("[data-phone]").is_hidden()

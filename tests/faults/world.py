@@ -5,6 +5,7 @@ As root, or as an ordinary user in a user namespace of her own where the kernel 
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -66,11 +67,11 @@ class World:
             self.run(who, "nft", f"add rule inet fault input {rules}")
 
     def rate(self, who: str, kbit: int) -> None:
-        """What the cable to this person carries, by a token bucket."""
-        self.run("clinic", "tc", "qdisc", "del", "dev", who, "root") if not kbit else self.run(
-            *("clinic", "tc", "qdisc", "replace", "dev", who, "root", "tbf", "rate", f"{kbit}kbit"),
-            *("burst", "8kb", "latency", "200ms"),
+        """What the cable to this person carries, by a token bucket; 0: all."""
+        bucket = (
+            ["tbf", "rate", f"{kbit}kbit", "burst", "8kb", "latency", "200ms"] if kbit else ["pfifo", "limit", "1000"]
         )
+        self.run("clinic", "tc", "qdisc", "replace", "dev", who, "root", *bucket)
 
     def move(self, who: str) -> float:
         """Another address in place of the old one, as when a phone leaves the wireless network. When, by the clock."""
@@ -82,6 +83,19 @@ class World:
         self.run(who, "sh", "-c", script)
         self.addresses[who] = new
         return at
+
+    @contextmanager
+    def asleep(self, who: str) -> Iterator[None]:
+        """Every process at this place stands still, as in a phone whose screen went dark in a pocket."""
+        place = os.readlink(f"/proc/{self.holders[who].pid}/ns/net")
+        pids = [int(one.name) for one in Path("/proc").iterdir() if one.name.isdecimal() and _place(one) == place]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
 
     @contextmanager
     def product(self, **settings: str) -> Iterator[Product]:
@@ -127,6 +141,13 @@ class World:
                 yield browser
             finally:
                 browser.close()
+
+
+def _place(process: Path) -> str:
+    try:
+        return os.readlink(process / "ns" / "net")
+    except OSError:  # it has ended
+        return ""
 
 
 def _user() -> list[str]:

@@ -8,14 +8,15 @@ import pytest
 from channels.db import database_sync_to_async
 from channels.layers import get_channel_layer
 from django.contrib.sessions.models import Session
+from django.db import OperationalError
 
 from accounts.models import User
 from consults import consent, invitations, visit
 from consults.hints import consult_group
 from consults.models import Consult, Participant
-from signaling import consumers, watched
+from signaling import consumers, presence, watched
 from signaling.consumers import VisitConsumer
-from signaling.relay import relay
+from signaling.relay import Relay, relay
 from tests.cast import BY
 from tests.signaling.sockets import description, offer
 from vault.models import AuditEntry
@@ -529,3 +530,33 @@ async def test_of_two_sockets_of_one_page_the_newer_is_answered(sockets):
     await again.until("state", peer=clinician.tab)
     await clinician.send(offer())
     assert await again.until("description") == {**offer(), "from": "clinician"}
+
+
+async def test_a_page_is_told_what_is_away_and_that_it_is_back(sockets, monkeypatch):
+    now = await sockets.visit("admitted")
+    clinician, _ = await sockets.in_call(now)
+    look = presence.look_async
+
+    async def away(_consult):
+        raise OperationalError
+
+    monkeypatch.setattr(presence, "look_async", away)
+    assert (await clinician.until("missing"))["parts"] == ["records"]
+    monkeypatch.setattr(Relay, "is_up", False)
+    assert (await clinician.until("missing"))["parts"] == ["records", "messages"]
+    monkeypatch.setattr(presence, "look_async", look)
+    assert (await clinician.until("missing"))["parts"] == ["messages"]
+    monkeypatch.setattr(Relay, "is_up", True)
+    assert (await clinician.until("missing"))["parts"] == []
+
+
+async def test_a_page_that_says_nothing_is_taken_for_gone(sockets, monkeypatch):
+    now = await sockets.visit("admitted")
+    clinician, patient = await sockets.in_call(now)
+    monkeypatch.setattr(consumers, "QUIET", 3.0)
+    for _ in range(5):
+        await clinician.send({"kind": "ping"})
+        await asyncio.sleep(1)
+    assert await patient.closed_with() == watched.LATER
+    assert not (await clinician.until("state", patient_here=False))["patient_here"]
+    assert (await _do(Consult.objects.get, pk=now.consult.pk)).ended_at is None

@@ -12,6 +12,14 @@ const FINAL = {
   4409: { text: "This visit is open in another tab. Go on there, or take it back here.", action: "Use this tab" },
 };
 
+const BACK = "It comes back by itself; stay on this page.";
+const BACK_IN_CALL = "It comes back by itself; the call goes on.";
+/** What of the clinic may be away while the socket stands: the first that is, is said. */
+const MISSING = [
+  { part: "records", text: "The clinic cannot read or write its records for the moment." },
+  { part: "messages", text: "What the other page says may come late for the moment." },
+];
+
 /**
  * @param {EventTarget} wire
  * @param {{onFinal: (code: number) => void, inCall: () => boolean}} page
@@ -24,7 +32,12 @@ export function watch(wire, page) {
 
   hear(wire, "up", () => {
     window.clearTimeout(timer);
-    banner.hidden = true;
+    tell("");
+  });
+
+  hear(wire, "missing", (/** @type {{parts: string[]}} */ { parts }) => {
+    const word = MISSING.find(({ part }) => parts.includes(part));
+    tell(word ? `${word.text} ${page.inCall() ? BACK_IN_CALL : BACK}` : "");
   });
 
   hear(wire, "down", (/** @type {{code: number, final: boolean}} */ { code, final }) => {
@@ -33,14 +46,15 @@ export function watch(wire, page) {
       end(code);
       return;
     }
-    timer = window.setTimeout(() => {
-      text.textContent = page.inCall()
-        ? "Connection to the clinic lost. It comes back by itself; the call goes on."
-        : "Connection to the clinic lost. It comes back by itself; stay on this page.";
-      action.hidden = true;
-      banner.hidden = false;
-    }, PATIENCE_MS);
+    timer = window.setTimeout(() => tell(`Connection to the clinic lost. ${page.inCall() ? BACK_IN_CALL : BACK}`), PATIENCE_MS);
   });
+
+  /** @param {string} sentence */
+  function tell(sentence) {
+    if (sentence) text.textContent = sentence;
+    action.hidden = true;
+    banner.hidden = sentence === "";
+  }
 
   /** @param {number} code */
   function end(code) {

@@ -29,6 +29,8 @@ export class Uplink extends EventTarget {
     this.rung = top();
     /** what was set last, and on which sender @type {{sender: RTCRtpSender | null, step: Step}} */
     this.set = { sender: null, step: "video" };
+    /** whether people were told to go on by telephone, and whether this socket has carried that */
+    this.phoned = false;
     this.told = false;
     /** @type {number | null} */
     this.loss = null;
@@ -64,7 +66,9 @@ export class Uplink extends EventTarget {
     const connected = call.state === "connected";
     this.rung = next(this.rung, { at: performance.now() / 1000, due: here, connected, ...figures });
     if (this.rung.step !== before) this.dispatchEvent(new CustomEvent("step", { detail: { step: this.rung.step } }));
-    if (this.rung.step === "phone" && !this.told) this.told = this.wire.send({ kind: "phone" });
+    this.phoned ||= this.rung.step === "phone";
+    // Said even where the call is back before the socket is: the clinic has to know that somebody may be on the telephone.
+    if (this.phoned && !state?.phoned && !this.told) this.told = this.wire.send({ kind: "phone" });
     await this.apply();
   }
 

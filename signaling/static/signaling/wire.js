@@ -1,7 +1,7 @@
 /**
  * The wire: one socket to the clinic's server that speaks signaling/PROTOCOL.md and comes back by itself. No DOM.
  *
- * Events (CustomEvent): "state", "description", "candidate", "media", "voice", "worker", "fault" carry the frame; "up" when the
+ * Events (CustomEvent): "state", "description", "candidate", "media", "voice", "worker", "fault", "missing" carry the frame; "up" when the
  * socket is open; "greeting" just before this page says who it is; "down" carries {code, final}.
  */
 
