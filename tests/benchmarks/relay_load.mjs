@@ -11,16 +11,18 @@ const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 const counts = { passed: 0, closed: 0, strange: 0 };
 let ended = false;
 
-/** A text frame of RFC 6455, masked with zeros. */
-function framed(message) {
+/** A frame of RFC 6455, masked with zeros; 1 is text, 10 the answer to a server that asks whether one is there. */
+function framed(message, kind = 1) {
   const body = Buffer.from(message);
   const long = body.length > 125;
   const head = Buffer.alloc(long ? 8 : 6);
-  head[0] = 0x81;
+  head[0] = 0x80 | kind;
   head[1] = 0x80 | (long ? 126 : body.length);
   if (long) head.writeUInt16BE(body.length, 2);
   return Buffer.concat([head, body]);
 }
+
+const PING = framed('{"kind":"ping"}');
 
 class Client {
   constructor({ path, headers, first, sends, port }) {
@@ -71,7 +73,9 @@ class Client {
         body = at + 4;
       }
       if (this.buffer.length < body + length) break;
-      if ((this.buffer[at] & 15) === 1) this.message(this.buffer.subarray(body, body + length));
+      const kind = this.buffer[at] & 15;
+      if (kind === 1) this.message(this.buffer.subarray(body, body + length));
+      else if (kind === 9) this.socket.write(framed(this.buffer.subarray(body, body + length), 10));
       at = body + length;
     }
     this.buffer = this.buffer.subarray(at);
@@ -87,6 +91,8 @@ class Client {
     this.buffer = this.buffer.subarray(end + 4);
     this.up = true;
     if (this.first) this.socket.write(framed(this.first));
+    // As the product's pages do: one that is silent while others connect is taken for asleep.
+    if (this.first) setInterval(() => this.socket.write(PING), 3000);
     if (!plan.readyWhen) this.resolve();
     return true;
   }
