@@ -4,7 +4,7 @@ Each act is one appended row with its sealed evidence (vault/FORMAT.md) and one 
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -75,6 +75,13 @@ def standing(consult_id: UUID) -> Consent | None:
         .order_by("-at")
         .first()
     )
+
+
+def standing_in(consults: Iterable[UUID], now: datetime) -> list[UUID]:
+    """Those of these consults in which a consent stands, in one query."""
+    given = Consent.objects.filter(act=Consent.Act.GIVEN, withdrawal=None, expires_at__gt=now)
+    found = given.filter(consult_id__in=set(consults), participant__left_at=None)
+    return list(found.values_list("consult_id", flat=True))
 
 
 def shares_records(patient_id: UUID) -> bool:

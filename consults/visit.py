@@ -1,5 +1,6 @@
 """The course of a visit: started, identity confirmed, devices tested, waiting, admitted, ended."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -99,9 +100,13 @@ def _place(consult: Consult, seat: Participant | None) -> int:
 
 def waiting(clinician: User) -> QuerySet[Participant]:
     """Participants in this clinician's waiting room, longest first."""
+    return waiting_for([clinician.pk])
+
+
+def waiting_for(clinicians: Iterable[UUID]) -> QuerySet[Participant]:
     return (
         Participant.objects.filter(
-            consult__clinician=clinician,
+            consult__clinician__in=clinicians,
             consult__ended_at=None,
             consult__admitted_at=None,
             role=Participant.Role.PATIENT,

@@ -1,6 +1,5 @@
 """The sockets. A frame goes: parsed, allowed now, within rate, built anew, passed on. No query per frame."""
 
-import asyncio
 import logging
 import time
 from typing import Any
@@ -16,6 +15,7 @@ from consults.models import Participant
 from consults.visit import View
 from signaling import entry, ice, presence, protocol, sdp
 from signaling.entry import Visitor
+from signaling.lookout import Place, lookout, session_key
 from signaling.relay import relay
 from signaling.watched import BAD_FRAME, LATER, NOT_ALLOWED, OVER, REPLACED, SIGNED_OUT, TOO_FAST, Watched
 
@@ -87,10 +87,10 @@ class VisitConsumer(Watched):
         await self.accept()
         await self.send_frame({"kind": "welcome", "protocol": protocol.VERSION, "role": self.role})
         self.opened = time.monotonic()
-        self.ticker = asyncio.create_task(self.watch())
+        lookout().join(self)
 
     async def disconnect(self, code: int) -> None:
-        await self.stop_watching()
+        await lookout().leave(self)
         if self.visitor is None:
             return
         await relay().leave(str(self.visitor.participant.id), self)
@@ -274,23 +274,38 @@ class VisitConsumer(Watched):
 
     async def look_again(self) -> None:
         """By the clock: may this socket still be here at all? Then what a hint would have told."""
-        if self.closing:
+        if self.closing or not self.connection:
             return
         visitor = await entry.visitor_async(self.scope, self.consult_id, self.role)
         if visitor is None:
             await self.shut(SIGNED_OUT if self.role == Participant.Role.CLINICIAN else NOT_ALLOWED)
             return
-        if not self.connection:
-            if time.monotonic() - self.opened > HELLO_WITHIN:
-                await self.shut(BAD_FRAME)
-            return
-        if time.monotonic() - self.heard > QUIET:
-            # Its socket may stay open for minutes; whoever waits for it has to know now.
-            await presence.leave_async(visitor, self.connection)
-            await self.shut(LATER)
-            return
-        await presence.seen_async(visitor.participant, self.connection)
         await self.look()
+
+    @property
+    def place(self) -> Place | None:
+        if self.visitor is None or not self.connection or self.closing:
+            return None
+        session = session_key(self.scope) if self.role == Participant.Role.CLINICIAN else ""
+        return Place(self.consult_id, self.visitor.participant.pk, self.connection, session)
+
+    async def check_pulse(self) -> bool:
+        now = time.monotonic()
+        if self.closing or self.visitor is None:
+            return False
+        if not self.connection and now - self.opened > HELLO_WITHIN:
+            await self.shut(BAD_FRAME)
+            return False
+        if self.connection and now - self.heard > QUIET:
+            # Its socket may stay open for minutes; whoever waits for it has to know now.
+            await presence.leave_async(self.visitor, self.connection)
+            await self.shut(LATER)
+            return False
+        return True
+
+    def wants_look(self, now: float) -> bool:
+        """Credentials for the relay die within the hour; a long call gets new ones while the old still work."""
+        return now - self.issued > settings.TURN_SECONDS / 2
 
     async def looked(self, *, records: bool) -> None:
         """Say what is away, once, and once that it is back. The call needs none of it."""
@@ -330,9 +345,7 @@ class VisitConsumer(Watched):
             "phoned": view.consult.phoned_at is not None,
             "relay_only": view.consult.is_relayed,
         }
-        # Credentials die within the hour; a long call gets new ones while the old still work.
-        stale = time.monotonic() - self.issued > settings.TURN_SECONDS / 2
-        if state != self.sent_state or stale:
+        if state != self.sent_state or self.wants_look(time.monotonic()):
             self.sent_state, self.issued = state, time.monotonic()
             # A clinician may gather before she admits; a waiting patient gets no credentials.
             early = self.role == Participant.Role.CLINICIAN and not view.consult.is_over

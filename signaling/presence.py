@@ -36,13 +36,6 @@ def leave(visitor: Visitor, connection: str) -> None:
         hints.consult_changed(visitor.participant.consult)
 
 
-def seen(participant: Participant, connection: str) -> None:
-    """Note that this socket is there, as often as presence needs and no oftener: each note is a write."""
-    now = timezone.now()
-    if participant.seen_at is None or now - participant.seen_at > visit.PRESENCE / 2:
-        Participant.objects.filter(pk=participant.pk, connection=connection).update(seen_at=now)
-
-
 def tab_of(participant: Participant | None) -> str:
     return participant.connection.partition(".")[0] if participant else ""
 
@@ -50,5 +43,4 @@ def tab_of(participant: Participant | None) -> str:
 phoned_async = database_sync_to_async(visit.phoned)
 arrive_async = database_sync_to_async(arrive)
 leave_async = database_sync_to_async(leave)
-seen_async = database_sync_to_async(seen)
 look_async = database_sync_to_async(visit.look)

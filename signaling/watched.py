@@ -74,18 +74,12 @@ class Watched(AsyncWebsocketConsumer):
     async def watch(self) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY)
-            looked = False
             try:
                 await self.look_again()
-                looked = True
             except asyncio.CancelledError:
                 raise
             except Exception:  # the database is away: the call goes on, the next look tries again
                 logger.exception("a socket could not be looked at")
-            await self.looked(records=looked)
-
-    async def looked(self, *, records: bool) -> None:
-        """After each look: whether the records could be read."""
 
     async def look_again(self) -> None:
         raise NotImplementedError

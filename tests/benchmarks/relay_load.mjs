@@ -26,7 +26,7 @@ const PING = framed('{"kind":"ping"}');
 
 class Client {
   constructor({ path, headers, first, sends, port }) {
-    this.sends = sends.map(framed);
+    this.sends = sends.map((one) => framed(one));
     this.path = path;
     this.port = port;
     this.headers = headers;
