@@ -80,7 +80,8 @@ def _facts(report: Report) -> list[list[str]]:
         how = "signed" if report.withdrawal_is_signed else "in the log only, not signed"
         rows.append(["Withdrawn on", f"{report.logged[1]:%-d %B %Y, %H:%M} UTC, {how}"])
     if given["recording"]:
-        rows.append(["Said aloud", f"{given['recording']['seconds']} seconds, in the file"])
+        where = f"erased on {report.erased:%-d %B %Y}" if report.erased else "in the file"
+        rows.append(["Said aloud", f"{given['recording']['seconds']} seconds, {where}"])
     assert report.log is not None and report.checkpoint is not None  # noqa: S101, PT018  (it holds)
     rows.append(["In the log", f"{report.log.name}, as it was with {report.checkpoint.size} entries"])
     rows += [["Seen by", ", ".join(report.witnessed)]] if report.witnessed else []

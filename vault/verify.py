@@ -6,6 +6,7 @@ Ends with 0 where every part of every receipt holds, 1 where one does not, 2 whe
 
 import argparse
 import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -58,7 +59,10 @@ def _one(file: Path, key: str | None, witnesses: Sequence[str]) -> int:
 
 def _data(file: Path) -> bytes:
     with file.open("rb") as opened:
-        return opened.read(receipt.MOST_BYTES + 1)
+        found = os.fstat(opened.fileno())
+        # As much as there is: room for the most that may be is 16 MiB anew for every file.
+        most = min(found.st_size, receipt.MOST_BYTES) if stat.S_ISREG(found.st_mode) else receipt.MOST_BYTES
+        return opened.read(most + 1)
 
 
 # -- many files --------------------------------------------------------------------------------------------
