@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from accounts.models import Clinic, User
@@ -116,22 +117,28 @@ def choose(officer: User, scope: str, days: int | None, by: Actor) -> RetentionP
 # -- what is due -------------------------------------------------------------------------------------------
 
 
-def counts_from(given: Consent) -> datetime | None:
-    """The moment from which nothing of this consent held any longer; None while something of it does.
+def acts() -> QuerySet[Consent]:
+    """Consents with all that tells whether their time is over: `answered_anew_at`, when she gave the next one."""
+    newer = Consent.objects.filter(
+        consult__patient=OuterRef("consult__patient"), act=Consent.Act.GIVEN, at__gt=OuterRef("at")
+    )
+    rows = Consent.objects.filter(act=Consent.Act.GIVEN).select_related("consult", "withdrawal")
+    return rows.annotate(answered_anew_at=Subquery(newer.order_by("at").values("at")[:1]))
+
+
+def counts_from(given: Any) -> datetime | None:
+    """The moment from which nothing of this consent (of `acts`) held any longer; None while something of it does.
 
     What was for the visit ends by itself. That records may be shared ends when she says so, or answers anew.
     """
     withdrawal: Consent | None = getattr(given, "withdrawal", None)
     if withdrawal is not None:
         return withdrawal.at
-    ended = given.expires_at or given.at
+    ended: datetime = given.expires_at or given.at
+    anew: datetime | None = given.answered_anew_at
     if statements.RECORDS not in given.scopes:
         return ended
-    newer = Consent.objects.filter(
-        consult__patient=given.consult.patient_id, act=Consent.Act.GIVEN, at__gt=given.at
-    ).order_by("at")
-    after = newer.values_list("at", flat=True).first()
-    return max(ended, after) if after else None
+    return max(ended, anew) if anew else None
 
 
 def kept_for(given: Consent, what: str, chosen: Mapping[str, Period]) -> int | None:
@@ -155,17 +162,16 @@ def _candidates(clinic: UUID, what: str, before: datetime) -> QuerySet[Consent]:
     """Oldest first. Whether their time is really over is looked at one by one."""
     gone = ConsentErasure.objects.filter(consent=OuterRef("pk"), what=what)
     held = LegalHold.objects.filter(patient=OuterRef("consult__patient"), lift=None)
-    rows = Consent.objects.filter(
+    rows = acts().filter(
         Q(expires_at__lte=before) | Q(expires_at=None, at__lte=before) | Q(withdrawal__at__lte=before),
         ~Exists(gone),
         ~Exists(held),
         consult__clinic=clinic,
         consult__patient__shredded_at=None,
-        act=Consent.Act.GIVEN,
     )
     if what == What.RECORDING:
         rows = rows.exclude(recording=None)
-    return rows.select_related("consult", "withdrawal").order_by("at", "pk")
+    return rows.order_by("at", "pk")
 
 
 def coming_up(clinic: UUID, now: datetime, *, most: int = 1_000) -> int:
@@ -213,7 +219,7 @@ def erase(consent_id: UUID, what: str) -> bool:
     # In the order of whoever withdraws: the visit, then the patient.
     consult = Consult.objects.select_for_update().get(pk=consult_id)
     patient = Patient.objects.select_for_update(no_key=True).get(pk=consult.patient_id)
-    given = Consent.objects.select_related("withdrawal", "recording", "consult").get(pk=consent_id)
+    given = acts().select_related("recording").get(pk=consent_id)
     now = timezone.now()
     over = due(given, what, periods(consult.clinic_id, now), now)
     if over is None or erased(given, what) or patient.shredded_at or holds.standing(patient.pk).exists():
