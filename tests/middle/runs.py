@@ -3,7 +3,7 @@
 import json
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, Page
@@ -132,8 +132,17 @@ def settle(running: Call) -> tuple[Came, Came]:
             return came
         if caught(came) or time.monotonic() > ends:
             running.room.wait_for_timeout(WATCHED_ON_MS)
-            return look(running)
+            return _with_what_was_said(came, look(running))
         running.room.wait_for_timeout(100)
+
+
+def _with_what_was_said(came: tuple[Came, Came], late: tuple[Came, Came]) -> tuple[Came, Came]:
+    """What a page has said it has said, also where it begins the check anew meanwhile."""
+    room, patient = (
+        replace(after, alarm=after.alarm or before.alarm, stuck=after.stuck or before.stuck)
+        for before, after in zip(came, late, strict=True)
+    )
+    return room, patient
 
 
 def look(running: Call) -> tuple[Came, Came]:
