@@ -61,6 +61,7 @@ APPEND_ONLY = (
     *("vault_auditentry", "vault_auditbatch", "vault_auditnode", "vault_auditwitnessing"),
     *("vault_auditarchive", "vault_auditcarried"),
     *("consults_consent", "consults_consentstatement", "consults_auditreview"),
+    *("consults_retentionperiod", "consults_legalhold", "consults_holdlift", "consults_consenterasure"),
 )
 
 

@@ -46,6 +46,10 @@ BEGIN
         OR has_table_privilege('telehealth_app', 'consults_consent', 'UPDATE, DELETE, TRUNCATE')
         OR has_table_privilege('telehealth_app', 'consults_consentstatement', 'UPDATE, DELETE, TRUNCATE')
         OR has_table_privilege('telehealth_app', 'consults_auditreview', 'UPDATE, DELETE, TRUNCATE')
+        OR has_table_privilege('telehealth_app', 'consults_retentionperiod', 'UPDATE, DELETE, TRUNCATE')
+        OR has_table_privilege('telehealth_app', 'consults_legalhold', 'UPDATE, DELETE, TRUNCATE')
+        OR has_table_privilege('telehealth_app', 'consults_holdlift', 'UPDATE, DELETE, TRUNCATE')
+        OR has_table_privilege('telehealth_app', 'consults_consenterasure', 'UPDATE, DELETE, TRUNCATE')
     THEN
         RAISE EXCEPTION 'The application could rewrite the audit log or consent. Nothing was granted.';
     END IF;

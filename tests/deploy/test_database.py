@@ -20,6 +20,10 @@ GROWS_ONLY = {
     "vault_auditarchive": "id",
     "vault_auditcarried": "entry",
     "consults_auditreview": "id",
+    "consults_retentionperiod": "id",
+    "consults_legalhold": "id",
+    "consults_holdlift": "id",
+    "consults_consenterasure": "id",
     "consults_consent": "id",
     "consults_consentstatement": "id",
 }
