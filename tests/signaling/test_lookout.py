@@ -71,7 +71,7 @@ def test_what_a_close_look_would_see_changes_the_mark(cast, now, places, what):
     assert {roles[place.participant] for place in places if before[place] != after[place]} == seen_by
 
 
-def test_time_alone_changes_it_where_something_ran_out(cast, now, places, clock):
+def test_time_alone_changes_it_where_something_ran_out(cast, clock, now, places):
     before = marks(places)
     clock.move(4)
     assert marks(places) == before
