@@ -48,7 +48,7 @@ CHANGES = {
     "another tab": (lambda cast, now: presence.arrive(Visitor(now.seat, BY), "b" * 16), {"clinician", "patient"}),
     "on the telephone": (lambda cast, now: visit.phoned(now.consult.pk, BY), {"clinician", "patient"}),
     "relay only": (lambda cast, now: Clinic.objects.update(relay_only=True), {"clinician", "patient"}),
-    "consent expired": (lambda cast, now: None, set()),
+    "nothing": (lambda cast, now: None, set()),
     "another clinician": (
         lambda cast, now: Consult.objects.filter(pk=now.consult.pk).update(clinician=cast.colleague),
         {"clinician", "patient"},
