@@ -96,7 +96,10 @@ export class Monitor extends EventTarget {
     };
     channel.onclose = () => this.again(leg);
     leg.pc.onconnectionstatechange = () => {
-      if (leg.pc.connectionState === "failed") this.again(leg);
+      const { connectionState } = leg.pc;
+      if (connectionState === "failed") this.again(leg);
+      // Nobody answers on it for the moment: said at once, also where another worker soon builds it anew.
+      else if (leg === this.leg && channel.readyState === "open") this.become(connectionState === "connected");
     };
     setTimeout(() => {
       if (channel.readyState !== "open") this.again(leg);
