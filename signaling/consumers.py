@@ -5,6 +5,7 @@ import time
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from channels.db import database_sync_to_async
 from django.conf import settings
 from django.db import DatabaseError
@@ -58,20 +59,16 @@ class VisitConsumer(Watched):
     #: what the page was told is away
     missing: tuple[str, ...] = ()
 
-    @property
-    def role(self) -> str:
-        return str(self.scope["url_route"]["kwargs"]["role"])
-
-    @property
-    def consult_id(self) -> UUID:
-        consult_id: UUID = self.scope["url_route"]["kwargs"]["consult_id"]
-        return consult_id
-
-    @property
-    def relay_only(self) -> bool:
-        return self.view is not None and self.view.consult.is_relayed
+    #: of the last look, for each frame: may it pass, in which negotiation, and may it name an address
+    gate = False
+    negotiation = 0
+    relay_only = False
 
     async def connect(self) -> None:
+        words = self.scope["url_route"]["kwargs"]
+        self.role: str = words["role"]
+        self.consult_id: UUID = words["consult_id"]
+        self.relay = relay()
         self.visitor = await entry.visitor_async(self.scope, self.consult_id, self.role)
         if self.visitor is None:
             await self.refuse()
@@ -83,7 +80,7 @@ class VisitConsumer(Watched):
         self.early: list[tuple[str, str]] = []
         await self.channel_layer.group_add(consult_group(self.consult_id), self.channel_name)
         await self.channel_layer.group_add(seat_group(self.visitor.participant.id), self.channel_name)
-        await relay().join(str(self.visitor.participant.id), self)
+        await self.relay.join(str(self.visitor.participant.id), self)
         await self.accept()
         await self.send_frame({"kind": "welcome", "protocol": protocol.VERSION, "role": self.role})
         self.opened = time.monotonic()
@@ -93,7 +90,7 @@ class VisitConsumer(Watched):
         await lookout().leave(self)
         if self.visitor is None:
             return
-        await relay().leave(str(self.visitor.participant.id), self)
+        await self.relay.leave(str(self.visitor.participant.id), self)
         await self.channel_layer.group_discard(consult_group(self.consult_id), self.channel_name)
         await self.channel_layer.group_discard(seat_group(self.visitor.participant.id), self.channel_name)
         if self.connection:
@@ -121,16 +118,16 @@ class VisitConsumer(Watched):
 
     async def carry_out(self, frame: protocol.Received) -> None:
         match frame:
-            case protocol.Hello():
-                await self.arrive(frame)
-            case protocol.Description():
-                await self.describe(frame)
             case protocol.Candidate():
                 await self.trickle(frame)
+            case protocol.Description():
+                await self.describe(frame)
+            case protocol.Hello():
+                await self.arrive(frame)
             case protocol.Checked():
                 await self.note_check(frame)
             case protocol.Media() | protocol.Proof():
-                if self.view and self.view.gate_open:
+                if self.gate:
                     await self.to_peer(frame)
             case protocol.VoiceStop():
                 await self.to_worker({"kind": "voice_stop", "leg": "voice"})
@@ -178,7 +175,7 @@ class VisitConsumer(Watched):
             await self.forward(frame)
 
     async def phone(self) -> None:
-        if self.visitor and self.view and self.view.gate_open and self.view.consult.phoned_at is None:
+        if self.visitor and self.view and self.gate and self.view.consult.phoned_at is None:
             try:
                 await presence.phoned_async(self.consult_id, self.visitor.actor)
             except DatabaseError:  # the page says it again when it is back
@@ -190,10 +187,10 @@ class VisitConsumer(Watched):
         if view is None or view.consult.is_over:
             return False
         if frame.leg == "call":
-            if not view.gate_open:
+            if not self.gate:
                 await self.fault("gate_shut", "The call is not open yet.")
                 return False
-            if frame.negotiation != view.consult.negotiation:
+            if frame.negotiation != self.negotiation:
                 await self.fault("stale", "That belongs to an earlier connection.")
                 return False
         if frame.leg == "voice" and not (self.role == "patient" and view.stage == "consent"):
@@ -205,7 +202,7 @@ class VisitConsumer(Watched):
         if frame.leg == "call":
             await self.to_peer(frame)
         else:
-            await self.to_worker(protocol.passed_on(frame, self.role))
+            await self.to_worker({**msgspec.to_builtins(frame), "from": self.role})
 
     async def note_check(self, frame: protocol.Checked) -> None:
         """What this page knows of the other end goes into the log; a call goes on when that cannot be written now."""
@@ -226,8 +223,8 @@ class VisitConsumer(Watched):
     async def to_peer(self, frame: Passed) -> None:
         if not self.peer_id:
             return
-        text = protocol.encode(protocol.passed_on(frame, self.role))
-        if not await relay().pass_on(self.peer_id, text, to_tab=self.peer, from_tab=self.tab):
+        text = protocol.passed_on(frame, self.role)
+        if not await self.relay.pass_on(self.peer_id, text, to_tab=self.peer, from_tab=self.tab):
             await self.fault("not_now", "The other side cannot be reached for the moment.")
 
     async def to_worker(self, frame: dict[str, Any]) -> None:
@@ -263,7 +260,7 @@ class VisitConsumer(Watched):
         if from_tab != self.peer:
             # The other side's page is newer than what this socket knows: look, so that the tab comes first.
             await self.look()
-        if self.view.gate_open and from_tab == self.peer:
+        if self.gate and from_tab == self.peer:
             await self.base_send({"type": "websocket.send", "text": text})
 
     async def worker_frame(self, event: dict[str, Any]) -> None:
@@ -309,7 +306,7 @@ class VisitConsumer(Watched):
 
     async def looked(self, *, records: bool) -> None:
         """Say what is away, once, and once that it is back. The call needs none of it."""
-        away = {"records": not records, "messages": not relay().is_up}
+        away = {"records": not records, "messages": not self.relay.is_up}
         missing = tuple(part for part, gone in away.items() if gone)
         if self.connection and not self.closing and missing != self.missing:
             self.missing = missing
@@ -325,11 +322,12 @@ class VisitConsumer(Watched):
         elif own.connection != self.connection:
             await self.shut(REPLACED)
         else:
-            self.view = view
+            self.view, self.gate = view, view.gate_open
+            self.negotiation, self.relay_only = view.consult.negotiation, view.consult.is_relayed
             await self.tell_state(view, own)
 
     async def tell_state(self, view: View, own: Participant) -> None:
-        gate = view.gate_open
+        gate = self.gate
         other = view.seat if self.role == Participant.Role.CLINICIAN else view.clinician_seat
         self.peer = presence.tab_of(other) if gate else ""
         self.peer_id = str(other.id) if gate and other else ""
@@ -337,13 +335,13 @@ class VisitConsumer(Watched):
             "kind": "state",
             "stage": view.stage,
             "gate": gate,
-            "negotiation": view.consult.negotiation,
+            "negotiation": self.negotiation,
             "peer": self.peer,
             "clinician_here": view.clinician_here,
             "patient_here": view.patient_here,
             "place": view.place,
             "phoned": view.consult.phoned_at is not None,
-            "relay_only": view.consult.is_relayed,
+            "relay_only": self.relay_only,
         }
         if state != self.sent_state or self.wants_look(time.monotonic()):
             self.sent_state, self.issued = state, time.monotonic()
@@ -367,5 +365,5 @@ class VisitConsumer(Watched):
             self.closing = True
             if self.visitor:
                 # At once: over a dead path the close is not answered for minutes, and frames would go astray here.
-                await relay().leave(str(self.visitor.participant.id), self)
+                await self.relay.leave(str(self.visitor.participant.id), self)
             await self.close(code=code)

@@ -220,7 +220,10 @@ class Relay:
 
     def _page(self, seat: str, tab: str) -> Socket | None:
         # The newest: when a page changes networks, its dead socket stays open here for a while beside the new one.
-        return next((socket for socket in reversed(self._here.get(seat, [])) if socket.tab == tab), None)
+        for socket in reversed(self._here.get(seat, ())):
+            if socket.tab == tab:
+                return socket
+        return None
 
     async def _hand_over(self, socket: Socket, text: str, from_tab: str) -> None:
         try:

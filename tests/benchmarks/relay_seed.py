@@ -13,7 +13,6 @@ def main(rooms: int) -> list[dict[str, str]]:
     from tests.cast import assemble, bring_to, session_key
 
     cast = assemble()
-    session = session_key(cast.clinician)
     made = []
     for _ in range(rooms):
         now = bring_to("admitted", cast.clinician, cast.patient)
@@ -21,7 +20,7 @@ def main(rooms: int) -> list[dict[str, str]]:
         made.append(
             {
                 "consult": str(now.consult.id),
-                "clinician": f"{settings.SESSION_COOKIE_NAME}={session}",
+                "clinician": f"{settings.SESSION_COOKIE_NAME}={session_key(cast.clinician)}",
                 "patient": f"{name}={secret}",
             }
         )
