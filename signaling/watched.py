@@ -30,6 +30,10 @@ class Watched(AsyncWebsocketConsumer):
         self.scope, self.base_send = scope, send
         self.channel_layer = get_channel_layer()
         self.channel_name = await self.channel_layer.new_channel()
+        # A task of its own: a frame then does not pass through every application around this one first.
+        await asyncio.create_task(self._serve(receive))
+
+    async def _serve(self, receive: Any) -> None:
         hints: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         # Two tasks: the layer lets go of a channel only where it is cancelled while it waits for that channel.
         tasks = [asyncio.create_task(work) for work in (self._hear(hints), self._follow(hints))]
