@@ -5,7 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signaling.protocol import MAX_CANDIDATES
-from signaling.sdp import BadDescription, candidate_allowed, check_description, without_bad_candidates
+from signaling.sdp import (
+    BadDescription,
+    address_allowed,
+    candidate_allowed,
+    check_description,
+    without_bad_candidates,
+)
 from tests.signaling.sockets import FINGERPRINT, description
 
 GOOD = [
@@ -117,6 +123,14 @@ def test_an_ordinary_address_is_passed(leg, address):
 @pytest.mark.parametrize("address", NOWHERE)
 def test_an_address_of_the_servers_own_or_of_many_is_dropped(leg, address):
     assert not candidate_allowed(_candidate(address), leg)
+
+
+@pytest.mark.parametrize("first", range(256))
+def test_the_short_look_at_an_address_says_what_the_close_one_says(first, monkeypatch):
+    addresses = [f"{first}.{rest}" for rest in ("0.0.0", "0.0.1", "63.129.16", "100.100.200", "254.169.254", "9.8.7")]
+    short = [address_allowed(address, host_names=False) for address in addresses]
+    monkeypatch.setattr("signaling.sdp._is_plain", lambda text: False)
+    assert [address_allowed(address, host_names=False) for address in addresses] == short
 
 
 def test_a_browsers_hidden_address_is_passed_to_the_browser_only():
