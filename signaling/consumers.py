@@ -17,7 +17,7 @@ from consults.visit import View
 from signaling import entry, ice, presence, protocol, sdp
 from signaling.entry import Visitor
 from signaling.lookout import Place, lookout, session_key
-from signaling.relay import relay
+from signaling.relay import Letter, relay
 from signaling.watched import BAD_FRAME, LATER, NOT_ALLOWED, OVER, REPLACED, SIGNED_OUT, TOO_FAST, Watched
 
 logger = logging.getLogger(__name__)
@@ -52,6 +52,7 @@ class VisitConsumer(Watched):
     tab = ""
     peer = ""
     peer_id = ""
+    peer_process = ""
     sent_state: dict[str, Any] | None = None
     issued = 0.0
     heard = 0.0
@@ -90,7 +91,7 @@ class VisitConsumer(Watched):
         await lookout().leave(self)
         if self.visitor is None:
             return
-        await self.relay.leave(str(self.visitor.participant.id), self)
+        self.relay.leave(str(self.visitor.participant.id), self)
         await self.channel_layer.group_discard(consult_group(self.consult_id), self.channel_name)
         await self.channel_layer.group_discard(seat_group(self.visitor.participant.id), self.channel_name)
         if self.connection:
@@ -140,7 +141,7 @@ class VisitConsumer(Watched):
         assert self.visitor is not None  # noqa: S101  (accepted sockets have a visitor)
         self.tab = hello.tab
         try:
-            self.connection = await presence.arrive_async(self.visitor, hello.tab)
+            self.connection = await presence.arrive_async(self.visitor, hello.tab, self.relay.process)
             await self.look()
         except DatabaseError:  # nobody comes in unwritten; the page comes back by itself
             logger.exception("an arrival could not be written down")
@@ -221,10 +222,10 @@ class VisitConsumer(Watched):
             await self.fault("unwritten", "The check is written down later.")
 
     async def to_peer(self, frame: Passed) -> None:
-        if not self.peer_id:
+        if not self.peer:
             return
-        text = protocol.passed_on(frame, self.role)
-        if not await self.relay.pass_on(self.peer_id, text, to_tab=self.peer, from_tab=self.tab):
+        letter = Letter(self.peer_id, self.peer, self.tab, protocol.passed_on(frame, self.role))
+        if not await self.relay.pass_on(self.peer_process, letter):
             await self.fault("not_now", "The other side cannot be reached for the moment.")
 
     async def to_worker(self, frame: dict[str, Any]) -> None:
@@ -329,7 +330,7 @@ class VisitConsumer(Watched):
     async def tell_state(self, view: View, own: Participant) -> None:
         gate = self.gate
         other = view.seat if self.role == Participant.Role.CLINICIAN else view.clinician_seat
-        self.peer = presence.tab_of(other) if gate else ""
+        self.peer, self.peer_process = presence.whereabouts(other) if gate else ("", "")
         self.peer_id = str(other.id) if gate and other else ""
         state = {
             "kind": "state",
@@ -365,5 +366,5 @@ class VisitConsumer(Watched):
             self.closing = True
             if self.visitor:
                 # At once: over a dead path the close is not answered for minutes, and frames would go astray here.
-                await self.relay.leave(str(self.visitor.participant.id), self)
+                self.relay.leave(str(self.visitor.participant.id), self)
             await self.close(code=code)

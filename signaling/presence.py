@@ -13,9 +13,12 @@ from vault import audit
 
 
 @transaction.atomic
-def arrive(visitor: Visitor, tab: str) -> str:
-    """Take the seat for this socket; the socket that had it finds itself replaced. Gives the connection's name."""
-    connection = f"{tab}.{secrets.token_hex(4)}"
+def arrive(visitor: Visitor, tab: str, process: str) -> str:
+    """Take the seat for this socket; the socket that had it finds itself replaced. Gives the connection's name.
+
+    `process`: whose socket it is, by which frames find it (`Relay.process`).
+    """
+    connection = f"{tab}.{process}.{secrets.token_hex(3)}"
     participant = visitor.participant
     Participant.objects.filter(pk=participant.pk).update(connection=connection, seen_at=timezone.now())
     audit.record(
@@ -37,7 +40,13 @@ def leave(visitor: Visitor, connection: str) -> None:
 
 
 def tab_of(participant: Participant | None) -> str:
-    return participant.connection.partition(".")[0] if participant else ""
+    return whereabouts(participant)[0]
+
+
+def whereabouts(participant: Participant | None) -> tuple[str, str]:
+    """The tab and the process of whoever holds a seat; both empty where nobody does."""
+    tab, _, rest = participant.connection.partition(".") if participant else ("", "", "")
+    return tab, rest.partition(".")[0]
 
 
 phoned_async = database_sync_to_async(visit.phoned)

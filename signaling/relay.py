@@ -1,18 +1,20 @@
 """Frames between two people, the short way: sockets of one process are joined directly, those of two by Redis.
 
-The channel layer would take a thread, a task and a connection a frame. Here a frame to another process is a PUBLISH in
-the next batch on one connection, sealed under a key of the sending process, and is heard on one subscription.
+The channel layer would take a thread, a task and a connection a frame. Here what is to go to another process goes there
+with the next PUBLISH on one connection, sealed under a key of the sending process, and is heard on one subscription.
 """
 
 import asyncio
 import contextlib
 import logging
 import os
+import secrets
 from collections import OrderedDict, defaultdict
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
+import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -31,7 +33,6 @@ AGAIN_SECONDS = 0.5
 PATIENCE = 1.0
 #: of processes whose frames are known to be new
 MOST_SENDERS = 1000
-TAB = 16
 _SALT, _COUNTER = 16, 8
 _AWAY = (RedisError, OSError)
 
@@ -81,16 +82,28 @@ class Seal:
         return data
 
 
-class Bus:
-    """This process's way to the others."""
+class Letter(NamedTuple):
+    """A frame on its way to a page of another process."""
 
-    def __init__(self, url: str, secret: str, heard: Callable[[str, bytes], Awaitable[None]]) -> None:
-        self._seal, self._heard = Seal(secret), heard
+    seat: str
+    to_tab: str
+    from_tab: str
+    text: str
+
+
+_letters = msgspec.msgpack.Decoder(list[Letter])
+
+
+class Bus:
+    """This process's way to the others, each of which hears one channel."""
+
+    def __init__(self, url: str, secret: str, name: str, heard: Callable[[Letter], Awaitable[None]]) -> None:
+        self._seal, self._heard, self._own = Seal(secret), heard, _channel(name)
         self._redis = redis.Redis.from_url(url, socket_keepalive=True)
         self._pubsub = self._redis.pubsub(ignore_subscribe_messages=True)
-        self._followed = {_channel("")}  # one that nobody uses: without any the library would not listen
         self._up = asyncio.Event()
-        self._waiting: list[tuple[bytes, bytes]] = []
+        #: to which process
+        self._waiting: list[tuple[str, Letter]] = []
         self._wake = asyncio.Event()
         self._tasks = [asyncio.create_task(work) for work in (self._write(), self._read())]
 
@@ -98,21 +111,10 @@ class Bus:
     def is_up(self) -> bool:
         return self._up.is_set()
 
-    async def follow(self, seat: str) -> None:
-        """From when this returns, unless Redis is away; then from when it is back."""
-        self._followed.add(_channel(seat))
+    async def ready(self) -> None:
+        """Once frames are heard, unless Redis is away."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._up.wait(), PATIENCE)
-            await self._say(self._pubsub.subscribe, _channel(seat))
-
-    async def unfollow(self, seat: str) -> None:
-        self._followed.discard(_channel(seat))
-        if self._up.is_set():
-            await self._say(self._pubsub.unsubscribe, _channel(seat))
-
-    async def _say(self, verb: Callable[..., Awaitable[None]], channel: bytes) -> None:
-        with contextlib.suppress(*_AWAY):  # the reader notices, and asks for all of them again
-            await verb(channel)
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -121,12 +123,11 @@ class Bus:
         await self._pubsub.aclose()  # type: ignore[attr-defined]
         await self._redis.aclose()  # type: ignore[attr-defined]
 
-    def put(self, seat: str, data: bytes) -> bool:
+    def put(self, process: str, letter: Letter) -> bool:
         """Hand a frame on; False where too many wait."""
         if len(self._waiting) >= MOST_WAITING:
             return False
-        channel = _channel(seat)
-        self._waiting.append((channel, self._seal.seal(channel, data)))
+        self._waiting.append((process, letter))
         self._wake.set()
         return True
 
@@ -136,28 +137,40 @@ class Bus:
             self._wake.clear()
             while self._waiting:
                 batch = self._waiting[:BATCH]
-                try:
-                    pipeline = self._redis.pipeline(transaction=False)
-                    for channel, sealed in batch:
-                        pipeline.publish(channel, sealed)
-                    await pipeline.execute()
-                except _AWAY as error:
-                    # Said again as a whole: whoever has heard a part of it knows by the counters.
-                    logger.warning("frames wait for Redis: %s", type(error).__name__)
-                    await asyncio.sleep(AGAIN_SECONDS)
-                else:
-                    del self._waiting[: len(batch)]
+                await self._publish(self._sealed(batch))
+                del self._waiting[: len(batch)]
+
+    def _sealed(self, batch: list[tuple[str, Letter]]) -> list[tuple[bytes, bytes]]:
+        """One message to each process, since what a message costs at Redis and on the way is most of what a frame does."""
+        bags: defaultdict[str, list[Letter]] = defaultdict(list)
+        for process, letter in batch:
+            bags[process].append(letter)
+        return [
+            (channel, self._seal.seal(channel, msgspec.msgpack.encode(bag)))
+            for channel, bag in ((_channel(process), bag) for process, bag in bags.items())
+        ]
+
+    async def _publish(self, messages: list[tuple[bytes, bytes]]) -> None:
+        while True:
+            pipeline = self._redis.pipeline(transaction=False)
+            for channel, sealed in messages:
+                pipeline.publish(channel, sealed)
+            try:
+                await pipeline.execute()
+            except _AWAY as error:
+                # Said again as a whole: whoever has heard a part of it knows by the counters.
+                logger.warning("frames wait for Redis: %s", type(error).__name__)
+                await asyncio.sleep(AGAIN_SECONDS)
+            else:
+                return
 
     async def _read(self) -> None:
         while True:
             try:
-                asked: set[bytes] = set()
-                while new := self._followed - asked:
-                    await self._pubsub.subscribe(*new)
-                    asked |= new
+                await self._pubsub.subscribe(self._own)
                 self._up.set()
                 async for message in self._pubsub.listen():
-                    await self._take(message["channel"], message["data"])
+                    await self._take(message["data"])
             except _AWAY as error:
                 logger.warning("no frames are heard: %s", type(error).__name__)
             self._up.clear()
@@ -166,24 +179,26 @@ class Bus:
             await asyncio.sleep(AGAIN_SECONDS)
             self._pubsub = self._redis.pubsub(ignore_subscribe_messages=True)
 
-    async def _take(self, channel: bytes, sealed: bytes) -> None:
-        data = self._seal.open(channel, sealed)
+    async def _take(self, sealed: bytes) -> None:
+        data = self._seal.open(self._own, sealed)
         if data is None:
             logger.warning("a frame of nobody was dropped")
             return
-        await self._heard(channel[len(_channel("")) :].decode(), data)
+        for letter in _letters.decode(data):
+            await self._heard(letter)
 
 
-def _channel(seat: str) -> bytes:
-    return f"telehealth.relay.{seat}".encode()
+def _channel(process: str) -> bytes:
+    return f"telehealth.relay.{process}".encode()
 
 
 class Relay:
-    """The sockets of this process, by seat."""
+    """The sockets of this process, by seat. `process` names it to others; a page's socket is found by it."""
 
     def __init__(self, url: str, secret: str) -> None:
+        self.process = secrets.token_hex(4)
         self._here: defaultdict[str, list[Socket]] = defaultdict(list)
-        self._bus = Bus(url, secret, self._arrived) if url else None
+        self._bus = Bus(url, secret, self.process, self._arrived) if url else None
 
     @property
     def is_up(self) -> bool:
@@ -193,41 +208,34 @@ class Relay:
     async def join(self, seat: str, socket: Socket) -> None:
         """Before its page says hello: whoever hears of the page may send to it at once."""
         self._here[seat].append(socket)
-        if self._bus and len(self._here[seat]) == 1:
-            await self._bus.follow(seat)
+        if self._bus:
+            await self._bus.ready()
 
-    async def leave(self, seat: str, socket: Socket) -> None:
+    def leave(self, seat: str, socket: Socket) -> None:
         sockets = self._here.get(seat, [])
         if socket not in sockets:
             return  # it was shut before it closed
         sockets.remove(socket)
         if not sockets:
             del self._here[seat]
-            if self._bus:
-                await self._bus.unfollow(seat)
 
-    async def pass_on(self, seat: str, text: str, *, to_tab: str, from_tab: str) -> bool:
-        """To the page `to_tab` of this seat, wherever it is; to nobody where it is gone. False: not now."""
-        if socket := self._page(seat, to_tab):
-            await self._hand_over(socket, text, from_tab)
-            return True
-        return self._bus is None or self._bus.put(seat, f"{to_tab}{from_tab}{text}".encode())
+    async def pass_on(self, process: str, letter: Letter) -> bool:
+        """To a page of this process or of another; to nobody where it is gone. False: not now."""
+        if self._bus and process != self.process:
+            return self._bus.put(process, letter)
+        await self._arrived(letter)
+        return True
 
-    async def _arrived(self, seat: str, data: bytes) -> None:
-        text = data.decode()
-        if socket := self._page(seat, text[:TAB]):
-            await self._hand_over(socket, text[2 * TAB :], text[TAB : 2 * TAB])
-
-    def _page(self, seat: str, tab: str) -> Socket | None:
+    async def _arrived(self, letter: Letter) -> None:
         # The newest: when a page changes networks, its dead socket stays open here for a while beside the new one.
-        for socket in reversed(self._here.get(seat, ())):
-            if socket.tab == tab:
-                return socket
-        return None
+        for socket in reversed(self._here.get(letter.seat, ())):
+            if socket.tab == letter.to_tab:
+                await self._hand_over(socket, letter)
+                return
 
-    async def _hand_over(self, socket: Socket, text: str, from_tab: str) -> None:
+    async def _hand_over(self, socket: Socket, letter: Letter) -> None:
         try:
-            await socket.take(text, from_tab)
+            await socket.take(letter.text, letter.from_tab)
         except Exception:  # a socket that is just closing, or whose database is away, is not its peer's trouble
             logger.exception("a frame could not be handed over")
 

@@ -21,7 +21,7 @@ from tests.cast import BY, bring_to, session_key
 def now(cast):
     found = bring_to("admitted", cast.clinician, cast.patient)
     for seat in found.consult.participants.all():
-        presence.arrive(Visitor(seat, BY), "a" * 16)
+        presence.arrive(Visitor(seat, BY), "a" * 16, "5e6f7a8b")
     return found
 
 
@@ -45,7 +45,10 @@ CHANGES = {
         lambda cast, now: Participant.objects.filter(pk=now.seat.pk).update(seat_digest="x"),
         {"clinician", "patient"},
     ),
-    "another tab": (lambda cast, now: presence.arrive(Visitor(now.seat, BY), "b" * 16), {"clinician", "patient"}),
+    "another tab": (
+        lambda cast, now: presence.arrive(Visitor(now.seat, BY), "b" * 16, "5e6f7a8b"),
+        {"clinician", "patient"},
+    ),
     "on the telephone": (lambda cast, now: visit.phoned(now.consult.pk, BY), {"clinician", "patient"}),
     "relay only": (lambda cast, now: Clinic.objects.update(relay_only=True), {"clinician", "patient"}),
     "nothing": (lambda cast, now: None, set()),

@@ -7,7 +7,7 @@ import pytest
 from redis import asyncio as redis_client
 
 from signaling import relay as module
-from signaling.relay import Relay, Seal
+from signaling.relay import Letter, Relay, Seal
 from tests import engines
 
 SECRET = "a secret of the clinic's own that is long enough"
@@ -65,19 +65,19 @@ async def test_a_frame_goes_to_the_page_that_was_meant():
     await relay.join("seat", old)
     await relay.join("seat", new)
     await relay.join("another", stranger)
-    assert await relay.pass_on("seat", "hello", to_tab=OTHER, from_tab=THIRD)
+    assert await relay.pass_on(relay.process, Letter("seat", OTHER, THIRD, "hello"))
     assert (old.got, new.got, stranger.got) == ([], [(THIRD, "hello")], [])
-    assert await relay.pass_on("seat", "to nobody", to_tab=THIRD, from_tab=ONE)
-    await relay.leave("seat", new)
-    assert await relay.pass_on("seat", "too late", to_tab=OTHER, from_tab=THIRD)
+    assert await relay.pass_on(relay.process, Letter("seat", THIRD, ONE, "to nobody"))
+    relay.leave("seat", new)
+    assert await relay.pass_on(relay.process, Letter("seat", OTHER, THIRD, "too late"))
     assert (len(old.got), len(new.got)) == (0, 1)
 
 
 async def test_what_is_left_is_forgotten():
     relay, page = Relay("", SECRET), Page()
     await relay.join("seat", page)
-    await relay.leave("seat", page)
-    await relay.leave("seat", page)
+    relay.leave("seat", page)
+    relay.leave("seat", page)
     assert not relay._here
 
 
@@ -88,7 +88,7 @@ async def test_a_page_in_trouble_is_not_its_peers_trouble(caplog):
 
     relay = Relay("", SECRET)
     await relay.join("seat", Broken())
-    assert await relay.pass_on("seat", "hello", to_tab=ONE, from_tab=OTHER)
+    assert await relay.pass_on(relay.process, Letter("seat", ONE, OTHER, "hello"))
     assert "could not be handed over" in caplog.text
 
 
@@ -104,7 +104,7 @@ async def test_nothing_is_lost_and_nothing_overtakes(relays):
 
     async def send(n):
         for k in range(frames):
-            while not await here.pass_on(f"seat{n}", f"{n}/{k}", to_tab=f"{n:016x}", from_tab=ONE):
+            while not await here.pass_on(there.process, Letter(f"seat{n}", f"{n:016x}", ONE, f"{n}/{k}")):
                 await asyncio.sleep(0.005)
             if random.random() < 0.1:
                 await asyncio.sleep(0)
@@ -121,14 +121,38 @@ async def test_a_frame_is_for_one_seat_and_one_page(relays):
     await there.join("seat", meant)
     await there.join("seat", older)
     await there.join("elsewhere", other)
-    await here.pass_on("seat", "hello", to_tab=ONE, from_tab=THIRD)
+    await here.pass_on(there.process, Letter("seat", ONE, THIRD, "hello"))
     await meant.until(1)
     assert (older.got, other.got) == ([], [])
-    await there.leave("seat", meant)
-    await here.pass_on("seat", "gone", to_tab=ONE, from_tab=THIRD)
-    await here.pass_on("seat", "to the older", to_tab=OTHER, from_tab=THIRD)
+    there.leave("seat", meant)
+    await here.pass_on(there.process, Letter("seat", ONE, THIRD, "gone"))
+    await here.pass_on(there.process, Letter("seat", OTHER, THIRD, "to the older"))
     assert await older.until(1) == [(THIRD, "to the older")]
     assert len(meant.got) == 1
+
+
+@pytest.mark.engines
+async def test_what_waits_goes_to_each_process_at_once(relays, redis):
+    here, there, elsewhere, page, other = relays(), relays(), relays(), Page(), Page()
+    await there.join("seat", page)
+    await elsewhere.join("seat", other)
+    await here.join("seat", Page())
+    client = redis_client.Redis.from_url(redis)
+    async with client.pubsub() as listening:
+        await listening.psubscribe("*")
+        await listening.get_message(timeout=1)
+        for n in range(100):
+            await here.pass_on((there, elsewhere)[n % 2].process, Letter("seat", ONE, OTHER, str(n)))
+        await page.until(50)
+        await other.until(50)
+        heard = [await listening.get_message(timeout=1) for _ in range(3)]
+    await client.aclose()
+    assert page.got == [(OTHER, str(n)) for n in range(0, 100, 2)]
+    assert other.got == [(OTHER, str(n)) for n in range(1, 100, 2)]
+    assert {message["channel"].decode() for message in heard if message} == {
+        f"telehealth.relay.{one.process}" for one in (there, elsewhere)
+    }
+    assert heard[2] is None
 
 
 @pytest.mark.engines
@@ -138,7 +162,7 @@ async def test_redis_sees_no_frame(relays, redis):
     client = redis_client.Redis.from_url(redis)
     async with client.pubsub() as listening:
         await listening.psubscribe("*")
-        await here.pass_on("seat", "the words of a session description", to_tab=ONE, from_tab=OTHER)
+        await here.pass_on(there.process, Letter("seat", ONE, OTHER, "the words of a session description"))
         await page.until(1)
         heard = [await listening.get_message(timeout=1) for _ in range(2)]
     await client.aclose()
@@ -152,30 +176,30 @@ async def test_what_a_stranger_publishes_is_dropped(relays, redis):
     here, there, page = relays(), relays(), Page()
     wrong = relays(secret="another secret that somebody made up for himself")
     await there.join("seat", page)
-    client, channel = redis_client.Redis.from_url(redis), b"telehealth.relay.seat"
+    client, channel = redis_client.Redis.from_url(redis), f"telehealth.relay.{there.process}"
     for data in (b"", b"x", b"x" * 24, b"x" * 200, ONE.encode() * 2 + b"hello"):
         await client.publish(channel, data)
-    await wrong.pass_on("seat", "forged", to_tab=ONE, from_tab=OTHER)
+    await wrong.pass_on(there.process, Letter("seat", ONE, OTHER, "forged"))
     await asyncio.sleep(0.1)
-    await here.pass_on("seat", "hello", to_tab=ONE, from_tab=OTHER)
+    await here.pass_on(there.process, Letter("seat", ONE, OTHER, "hello"))
     assert await page.until(1) == [(OTHER, "hello")]
     await client.aclose()
 
 
 @pytest.mark.engines
 async def test_what_is_played_again_or_elsewhere_is_dropped(relays, redis):
-    here, there, page, other = relays(), relays(), Page(), Page()
+    here, there, elsewhere, page, other = relays(), relays(), relays(), Page(), Page()
     await there.join("seat", page)
-    await there.join("elsewhere", other)
+    await elsewhere.join("seat", other)
     client = redis_client.Redis.from_url(redis)
     async with client.pubsub() as listening:
-        await listening.subscribe("telehealth.relay.seat")
+        await listening.subscribe(f"telehealth.relay.{there.process}")
         await listening.get_message(timeout=1)
-        await here.pass_on("seat", "hello", to_tab=ONE, from_tab=OTHER)
+        await here.pass_on(there.process, Letter("seat", ONE, OTHER, "hello"))
         message = await listening.get_message(timeout=2)
-    for channel in ("seat", "seat", "elsewhere"):
-        await client.publish(f"telehealth.relay.{channel}", message["data"])
-    await here.pass_on("seat", "again", to_tab=ONE, from_tab=OTHER)
+    for one in (there, there, elsewhere):
+        await client.publish(f"telehealth.relay.{one.process}", message["data"])
+    await here.pass_on(there.process, Letter("seat", ONE, OTHER, "again"))
     await page.until(2)
     assert [text for _, text in page.got] == ["hello", "again"]
     assert other.got == []
@@ -195,14 +219,14 @@ async def test_redis_goes_and_comes_back(monkeypatch):
         here, there, page, near = Relay(secretless, SECRET), Relay(secretless, SECRET), Page(), Page()
         await there.join("seat", page)
         await here.join("near", near)
-        await here.pass_on("seat", "before", to_tab=ONE, from_tab=OTHER)
+        await here.pass_on(there.process, Letter("seat", ONE, OTHER, "before"))
         await page.until(1)
         url.process.kill()
         url.process.wait(10)
         await client.aclose()
     for n in range(5):
-        assert await here.pass_on("seat", f"meanwhile {n}", to_tab=ONE, from_tab=OTHER)
-        await here.pass_on("near", f"{n}", to_tab=ONE, from_tab=OTHER)
+        assert await here.pass_on(there.process, Letter("seat", ONE, OTHER, f"meanwhile {n}"))
+        await here.pass_on(here.process, Letter("near", ONE, OTHER, f"{n}"))
     assert len(near.got) == 5
     late = Page(OTHER)
     await there.join("late", late)
@@ -210,8 +234,8 @@ async def test_redis_goes_and_comes_back(monkeypatch):
         client = redis_client.Redis.from_url(url)
         await client.config_set("requirepass", "")
         await until(lambda: there._bus._up.is_set() and not here._bus._waiting)
-        await here.pass_on("seat", "after", to_tab=ONE, from_tab=OTHER)
-        await here.pass_on("late", "to one who came meanwhile", to_tab=OTHER, from_tab=ONE)
+        await here.pass_on(there.process, Letter("seat", ONE, OTHER, "after"))
+        await here.pass_on(there.process, Letter("late", OTHER, ONE, "to one who came meanwhile"))
         await late.until(1)
         await until(lambda: page.got[-1][1] == "after")
         texts = [text for _, text in page.got]
@@ -225,7 +249,7 @@ async def test_redis_goes_and_comes_back(monkeypatch):
 async def test_beyond_a_bound_the_sender_is_told(relays, monkeypatch):
     monkeypatch.setattr(module, "MOST_WAITING", 3)
     here = relays(url=f"redis://127.0.0.1:{engines.free_port()}/0")
-    passed = [await here.pass_on("seat", str(n), to_tab=ONE, from_tab=OTHER) for n in range(5)]
+    passed = [await here.pass_on("5e6f7a8b", Letter("seat", ONE, OTHER, str(n))) for n in range(5)]
     assert passed == [True] * 3 + [False] * 2
 
 
