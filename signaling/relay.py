@@ -141,7 +141,7 @@ class Bus:
                 del self._waiting[: len(batch)]
 
     def _sealed(self, batch: list[tuple[str, Letter]]) -> list[tuple[bytes, bytes]]:
-        """One message to each process, since what a message costs at Redis and on the way is most of what a frame does."""
+        """One message to each process: most of what a frame costs on the way, a message costs."""
         bags: defaultdict[str, list[Letter]] = defaultdict(list)
         for process, letter in batch:
             bags[process].append(letter)
