@@ -4,6 +4,7 @@ Seconds are from the click on "admit" (or from the moment the attack begins in a
 """
 
 import itertools
+import sys
 import time
 from typing import Any
 
@@ -39,6 +40,7 @@ def result(what: str, word: str, plan: list[str]) -> dict[str, Any]:
             cheated = "swapped" in runs.did(product).get(visit[0], [])
             if getattr(runs, word)(came) and cheated == (word == "caught"):
                 right += 1
+                print(f"{word} {right}, {attack}, {seconds:.1f} s", file=sys.stderr, flush=True)
             else:
                 otherwise.append({"attack": attack, "cheated": cheated, "pages": runs.told(came)})
     return {
