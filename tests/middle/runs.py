@@ -64,6 +64,13 @@ STATE = """
 })
 """
 CALL = 'window.connections.findLast((one) => one.getReceivers().some(({ track }) => track.kind === "video"))'
+#: of a call that does not come up, where each connection of a page stands; no addresses
+HOW_FAR = """
+() => (window.connections ?? []).map((pc) => [
+  pc.connectionState, pc.iceConnectionState, pc.iceGatheringState, pc.signalingState,
+  pc.localDescription?.type, pc.remoteDescription?.type, pc.getReceivers().map(({ transport }) => transport?.state),
+])
+"""
 REMOTE = f"({CALL}).currentRemoteDescription?.sdp.match(/a=ice-ufrag:.*/)?.[0]"
 
 
@@ -123,7 +130,11 @@ def settle(running: Call) -> tuple[Came, Came]:
     pages = (running.room, running.patient)
     if running.attack in LATER:
         for page in pages:
-            until(page, f"window.shown > 3 && ({STATE})().state === 'link'", seconds=WORD_WITHIN)
+            try:
+                until(page, f"window.shown > 3 && ({STATE})().state === 'link'", seconds=WORD_WITHIN)
+            except AssertionError:
+                far = [one.evaluate(HOW_FAR) for one in pages]
+                raise AssertionError(f"An honest call did not come up: {told(look(running))}, {far}") from None
         begin_again(running)
     ends = time.monotonic() + WORD_WITHIN
     while True:
