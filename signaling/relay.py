@@ -83,7 +83,7 @@ class Seal:
 
 
 class Letter(NamedTuple):
-    """A frame on its way to a page of another process."""
+    """A frame on its way from one page to the other's seat, in this process or another."""
 
     seat: str
     to_tab: str
@@ -142,13 +142,10 @@ class Bus:
 
     def _sealed(self, batch: list[tuple[str, Letter]]) -> list[tuple[bytes, bytes]]:
         """One message to each process: most of what a frame costs on the way, a message costs."""
-        bags: defaultdict[str, list[Letter]] = defaultdict(list)
+        bags: defaultdict[bytes, list[Letter]] = defaultdict(list)
         for process, letter in batch:
-            bags[process].append(letter)
-        return [
-            (channel, self._seal.seal(channel, msgspec.msgpack.encode(bag)))
-            for channel, bag in ((_channel(process), bag) for process, bag in bags.items())
-        ]
+            bags[_channel(process)].append(letter)
+        return [(channel, self._seal.seal(channel, msgspec.msgpack.encode(bag))) for channel, bag in bags.items()]
 
     async def _publish(self, messages: list[tuple[bytes, bytes]]) -> None:
         while True:

@@ -65,6 +65,8 @@ def result(what: str, word: str, plan: list[str]) -> dict[str, Any]:
 def call(browser: Browser, desk: BrowserContext, product: Product, visit: list[str], attack: str) -> Any:
     running_call = runs.call(browser, desk, product, visit, attack, runs.new_secret())
     began = time.monotonic()
-    came = runs.settle(running_call)
-    runs.leave(running_call)
+    try:
+        came = runs.settle(running_call)
+    finally:
+        runs.leave(running_call)
     return came, time.monotonic() - began
