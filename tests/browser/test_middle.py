@@ -16,6 +16,18 @@ from tests.middle.server import CHEATING
 
 pytestmark = pytest.mark.browser
 
+#: transport objects that missed the moment in which their transports connected, as Chromium's do now and then
+MISSED = """
+Object.defineProperty(RTCDtlsTransport.prototype, "state", { get: () => "connecting" });
+RTCDtlsTransport.prototype.getRemoteCertificates = () => [];
+"""
+OTHER_CERTIFICATE = """
+const real = RTCPeerConnection.prototype.getStats;
+RTCPeerConnection.prototype.getStats = async function () {
+  const other = (entry) => (entry.base64Certificate ? { ...entry, base64Certificate: btoa("another") } : entry);
+  return new Map([...(await real.apply(this, arguments))].map(([id, entry]) => [id, other(entry)]));
+};
+"""
 READ = """
 () => [...document.querySelectorAll("[data-proof-words] li, [data-proof-pictures] li")]
   .map((li) => li.textContent.trim())
@@ -51,6 +63,24 @@ def test_noise_is_no_alarm(cheating: products.Product, browser: Browser, desk: B
     [visit] = runs.prepare(cheating, [noise])
     came = runs.settle(runs.call(browser, desk, cheating, visit, noise, runs.new_secret()))
     assert runs.undisturbed(came), runs.told(came)
+
+
+@pytest.mark.parametrize("attack", ["honest", "bridge", "bridge_later"])
+def test_a_browser_that_does_not_say_that_its_transports_are_up(
+    cheating: products.Product, browser: Browser, desk: BrowserContext, attack: str
+) -> None:
+    [visit] = runs.prepare(cheating, [attack])
+    came = runs.settle(runs.call(browser, desk, cheating, visit, attack, runs.new_secret(), MISSED))
+    assert (runs.undisturbed if attack == "honest" else runs.caught)(came), runs.told(came)
+
+
+def test_a_certificate_that_only_the_figures_of_a_connection_name_counts_as_well(
+    cheating: products.Product, browser: Browser, desk: BrowserContext
+) -> None:
+    [visit] = runs.prepare(cheating, ["honest"])
+    call = runs.call(browser, desk, cheating, visit, "honest", runs.new_secret(), MISSED + OTHER_CERTIFICATE)
+    came = runs.settle(call)
+    assert all(one.alarm and not one.tracks and not one.shown for one in came), runs.told(came)
 
 
 def test_without_a_secret_the_words_differ(cheating: products.Product, browser: Browser, desk: BrowserContext) -> None:

@@ -108,10 +108,21 @@ def prepare(product: Product, attacks: list[str]) -> list[list[str]]:
     return visits
 
 
-def call(browser: Browser, desk: BrowserContext, product: Product, visit: list[str], attack: str, secret: str) -> Call:
-    """Both people come, with the link's secret in both browsers, and she is admitted."""
+def call(
+    browser: Browser,
+    desk: BrowserContext,
+    product: Product,
+    visit: list[str],
+    attack: str,
+    secret: str,
+    browsers_own: str = "",
+) -> Call:
+    """Both people come, with the link's secret in both browsers, and she is admitted.
+
+    `browsers_own`: a script that stands for what a browser does of itself.
+    """
     consult, cookie, seat = visit
-    carried = f"{NOTE_FRAMES}; if ('{secret}') sessionStorage.setItem('telehealth-link-secret', '{secret}');"
+    carried = f"{browsers_own}; {NOTE_FRAMES}; if ('{secret}') sessionStorage.setItem('telehealth-link-secret', '{secret}');"
     phone = visitor(browser, width=390, height=800)
     phone.add_init_script(carried)
     phone.add_cookies([{"name": cookie, "value": seat, "url": product.origin, "secure": True, "httpOnly": True}])

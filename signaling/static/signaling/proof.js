@@ -82,14 +82,34 @@ export function namedFingerprint(sdp) {
  */
 export async function remoteFingerprint(pc) {
   const used = transports(pc);
-  if (used.length === 0 || used.some((one) => one.state !== "connected")) return "";
+  const up = used.every((one) => one.state === "connected");
+  const leaves = up ? used.map((one) => one.getRemoteCertificates()[0]) : await leavesByStats(pc, used);
   const found = new Set();
-  for (const one of used) {
-    const [leaf] = one.getRemoteCertificates();
+  for (const leaf of leaves) {
     if (!leaf) return "";
     found.add(hex(await crypto.subtle.digest("SHA-256", leaf)));
   }
+  if (found.size === 0) return "";
   return found.size === 1 ? String([...found][0]) : null;
+}
+
+/**
+ * Chromium may miss the moment a transport connects while it makes the object that shows it, which then says
+ * "connecting" for ever. What the connection itself reports of the same transports is up to date (webrtc-stats,
+ * RTCTransportStats and RTCCertificateStats). Empty unless all of them are connected.
+ * @param {RTCPeerConnection} pc
+ * @param {RTCDtlsTransport[]} used
+ * @returns {Promise<(Uint8Array | undefined)[]>}
+ */
+async function leavesByStats(pc, used) {
+  if (pc.connectionState !== "connected" || used.some(({ state }) => state === "closed" || state === "failed")) return [];
+  const report = await pc.getStats();
+  const reported = [...report.values()].filter(({ type }) => type === "transport");
+  if (reported.some(({ dtlsState }) => dtlsState !== "connected")) return [];
+  return reported.map(({ remoteCertificateId }) => {
+    const text = report.get(remoteCertificateId)?.base64Certificate;
+    return text ? Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)) : undefined;
+  });
 }
 
 /** @param {RTCPeerConnection} pc */
