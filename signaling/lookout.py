@@ -24,6 +24,7 @@ from accounts.models import Authenticator, User
 from consults import consent, visit
 from consults.models import Consult, Participant
 from signaling import watched
+from signaling.ending import ended
 
 logger = logging.getLogger(__name__)
 
@@ -162,8 +163,7 @@ class Lookout:
     async def leave(self, socket: Watchable) -> None:
         known = self._sockets.pop(socket, None)
         if known and known.task and known.task is not asyncio.current_task():
-            known.task.cancel()
-            await asyncio.gather(known.task, return_exceptions=True)
+            await ended(known.task)
 
     async def _run(self) -> None:
         """While there is a socket. Whatever goes wrong with one look, the next one comes."""

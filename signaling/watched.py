@@ -1,7 +1,6 @@
 """A socket that is looked at again and again: whoever may no longer be here is shut out within seconds."""
 
 import asyncio
-import contextlib
 import logging
 from typing import Any
 
@@ -10,6 +9,7 @@ from channels.layers import get_channel_layer
 from django.db import DatabaseError
 
 from signaling import entry
+from signaling.ending import ended
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +49,7 @@ class Watched(AsyncWebsocketConsumer):
             for task in tasks:
                 task.cancel()
             await self.disconnect(code)  # also where a handler failed, and nobody was told of a disconnect
+            await ended(*tasks)
 
     async def _hear(self, hints: "asyncio.Queue[dict[str, Any]]") -> None:
         while True:
@@ -90,6 +91,4 @@ class Watched(AsyncWebsocketConsumer):
 
     async def stop_watching(self) -> None:
         if self.ticker:
-            self.ticker.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self.ticker
+            await ended(self.ticker)

@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from signaling import leases, metrics, protocol, watching
 from signaling.consumers import WORKERS, seat_group
+from signaling.ending import ended
 from signaling.legs import Ended, Leg, MonitorLeg, VoiceLeg
 from signaling.protocol import BadFrame, Quality, Rate
 from signaling.recording import Recording
@@ -84,10 +85,10 @@ class Worker:
                 receiving.result()
             await self._drain()
         finally:
-            for task in (receiving, stopping, keeper):
-                task.cancel()
-            await asyncio.wait({receiving, stopping, keeper})
-            await self._leave(channel)
+            try:
+                await ended(receiving, stopping, keeper)
+            finally:
+                await self._leave(channel)
 
     def stop(self) -> None:
         """Take nothing new, hand everything over, end."""

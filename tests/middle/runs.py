@@ -122,7 +122,9 @@ def call(
     `browsers_own`: a script that stands for what a browser does of itself.
     """
     consult, cookie, seat = visit
-    carried = f"{browsers_own}; {NOTE_FRAMES}; if ('{secret}') sessionStorage.setItem('telehealth-link-secret', '{secret}');"
+    carried = (
+        f"{browsers_own}; {NOTE_FRAMES}; if ('{secret}') sessionStorage.setItem('telehealth-link-secret', '{secret}');"
+    )
     phone = visitor(browser, width=390, height=800)
     phone.add_init_script(carried)
     phone.add_cookies([{"name": cookie, "value": seat, "url": product.origin, "secure": True, "httpOnly": True}])

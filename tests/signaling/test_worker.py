@@ -431,3 +431,23 @@ async def test_a_stopped_worker_stores_its_samples_and_gives_its_consults_back(s
     await asyncio.wait({task})
     assert await _do(QualitySample.objects.count) == 1
     assert (await _do(Consult.objects.get, pk=now.consult.pk)).worker == ""
+
+
+async def test_a_worker_ends_although_what_it_waits_for_swallows_its_end(monkeypatch):
+    """As a publish over Redis does now and then, when its answer and the end come together."""
+    monkeypatch.setattr(worker_module, "STORE_EVERY", 0.01)
+    begun = asyncio.Event()
+
+    async def swallows():
+        running._say_load = said
+        begun.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+
+    running = Worker("worker-one")
+    said, running._say_load = running._say_load, swallows
+    task = asyncio.create_task(running.run())
+    await asyncio.wait_for(begun.wait(), 5)
+    task.cancel()
+    done, _ = await asyncio.wait({task}, timeout=5)
+    assert done
