@@ -23,6 +23,8 @@ const SUSPICIOUS_AFTER = 350;
 /** an offer is said again after this, and after twice that each time */
 const UNANSWERED_AFTER = 800;
 const UNANSWERED_AT_MOST = 6400;
+/** descriptions are exchanged, and no path is found: they are exchanged anew after this, and after twice that each time */
+const UNCONNECTED_AFTER = 4000;
 /** what was gathered longer ago may no longer be where this device is */
 const GATHERED_FOR = 10 * 60_000;
 
@@ -52,6 +54,8 @@ export class Call extends EventTarget {
     this.closed = false;
     this.offeredAt = 0;
     this.patience = UNANSWERED_AFTER;
+    this.exchangedAt = 0;
+    this.unconnected = UNCONNECTED_AFTER;
     this.relayOnly = false;
     this.relayed = false;
     /** when a packet came last, and since when another path is looked for (0: it is not) */
@@ -126,6 +130,8 @@ export class Call extends EventTarget {
     this.totals = null;
     this.packetAt = 0;
     this.seekingSince = 0;
+    this.exchangedAt = 0;
+    this.unconnected = UNCONNECTED_AFTER;
     this.remote = new MediaStream();
     if (!this.polite) this.addSenders(pc);
     pc.ontrack = ({ track }) => {
@@ -243,8 +249,10 @@ export class Call extends EventTarget {
   /** @param {any} frame */
   async heard(frame) {
     if (this.closed) return;
-    if (frame.kind === "state") await this.gateChanged(frame);
-    else if (frame.leg !== "call" || frame.negotiation !== this.negotiation) return;
+    if (frame.kind === "state") {
+      // One that waited while a newer one came says nothing any more: the offer may have left by the newer one.
+      if (frame === this.wire.state) await this.gateChanged(frame);
+    } else if (frame.leg !== "call" || frame.negotiation !== this.negotiation) return;
     else if (frame.kind === "description") await this.described(frame);
     else if (frame.kind === "candidate") await this.trickled(frame);
   }
@@ -365,6 +373,7 @@ export class Call extends EventTarget {
     }
     if (this.ignoring || (frame.type === "answer" && this.pc.signalingState !== "have-local-offer")) return;
     await this.pc.setRemoteDescription({ type: frame.type, sdp: frame.sdp });
+    this.exchangedAt = performance.now();
     if (frame.type === "offer") {
       await this.useOwnTracks();
       // Sent before it is applied: the other side can check paths while this one still gathers.
@@ -421,6 +430,7 @@ export class Call extends EventTarget {
   look() {
     if (this.state === "waiting" || this.state === "closed") return;
     this.sayAgain();
+    this.exchangeAnew();
     const last = this.lastPacket();
     if (last > this.packetAt) {
       this.packetAt = last;
@@ -471,6 +481,17 @@ export class Call extends EventTarget {
     if (!this.waitsForAnswer() || performance.now() - this.offeredAt < this.patience) return;
     this.patience = Math.min(UNANSWERED_AT_MOST, this.patience * 2);
     this.sendDescription();
+  }
+
+  /** A candidate may have been lost with a socket, or an answer belong to an offer that another page made. */
+  exchangeAnew() {
+    const { connectionState, signalingState, remoteDescription } = this.pc;
+    const looks = connectionState === "new" || connectionState === "connecting";
+    if (this.polite || !looks || !remoteDescription || signalingState !== "stable") return;
+    if (performance.now() - this.exchangedAt < this.unconnected) return;
+    this.unconnected *= 2;
+    this.exchangedAt = performance.now();
+    this.pc.restartIce();
   }
 
   async measure() {

@@ -99,7 +99,7 @@ export async function remoteFingerprint(pc) {
  * RTCTransportStats and RTCCertificateStats). Empty unless all of them are connected.
  * @param {RTCPeerConnection} pc
  * @param {RTCDtlsTransport[]} used
- * @returns {Promise<(Uint8Array | undefined)[]>}
+ * @returns {Promise<(Uint8Array<ArrayBuffer> | undefined)[]>}
  */
 async function leavesByStats(pc, used) {
   if (pc.connectionState !== "connected" || used.some(({ state }) => state === "closed" || state === "failed")) return [];
