@@ -3,7 +3,7 @@
 `make bench NAME=middle` does the same a hundred times.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext
@@ -47,53 +47,61 @@ def desk(browser: Browser, cheating: products.Product) -> BrowserContext:
     return context
 
 
+@pytest.fixture
+def call(cheating: products.Product, browser: Browser, desk: BrowserContext) -> Iterator[Callable[..., runs.Call]]:
+    """Makes a call; its pages are left at the end, or they would go on talking beside the next test's."""
+    made: list[runs.Call] = []
+
+    def one(attack: str, secret: str | None = None, browsers_own: str = "") -> runs.Call:
+        [visit] = runs.prepare(cheating, [attack])
+        secret = runs.new_secret() if secret is None else secret
+        made.append(runs.call(browser, desk, cheating, visit, attack, secret, browsers_own))
+        return made[-1]
+
+    yield one
+    for each in made:
+        runs.leave(each)
+
+
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_somebody_in_between_is_caught_before_anything_is_shown(
-    cheating: products.Product, browser: Browser, desk: BrowserContext, attack: str
+    cheating: products.Product, call: Callable[..., runs.Call], attack: str
 ) -> None:
-    [visit] = runs.prepare(cheating, [attack])
-    call = runs.call(browser, desk, cheating, visit, attack, runs.new_secret())
-    came = runs.settle(call)
-    assert "swapped" in runs.did(cheating)[visit[0]]
+    running = call(attack)
+    came = runs.settle(running)
+    assert "swapped" in runs.did(cheating)[running.consult]
     assert runs.caught(came), runs.told(came)
 
 
 @pytest.mark.parametrize("noise", ["honest", "double", "restarted", "reloaded"])
-def test_noise_is_no_alarm(cheating: products.Product, browser: Browser, desk: BrowserContext, noise: str) -> None:
-    [visit] = runs.prepare(cheating, [noise])
-    came = runs.settle(runs.call(browser, desk, cheating, visit, noise, runs.new_secret()))
+def test_noise_is_no_alarm(call: Callable[..., runs.Call], noise: str) -> None:
+    came = runs.settle(call(noise))
     assert runs.undisturbed(came), runs.told(came)
 
 
 @pytest.mark.parametrize("attack", ["honest", "bridge", "bridge_later"])
-def test_a_browser_that_does_not_say_that_its_transports_are_up(
-    cheating: products.Product, browser: Browser, desk: BrowserContext, attack: str
-) -> None:
-    [visit] = runs.prepare(cheating, [attack])
-    came = runs.settle(runs.call(browser, desk, cheating, visit, attack, runs.new_secret(), MISSED))
+def test_a_browser_that_does_not_say_that_its_transports_are_up(call: Callable[..., runs.Call], attack: str) -> None:
+    came = runs.settle(call(attack, browsers_own=MISSED))
     assert (runs.undisturbed if attack == "honest" else runs.caught)(came), runs.told(came)
 
 
 def test_a_certificate_that_only_the_figures_of_a_connection_name_counts_as_well(
-    cheating: products.Product, browser: Browser, desk: BrowserContext
+    call: Callable[..., runs.Call],
 ) -> None:
-    [visit] = runs.prepare(cheating, ["honest"])
-    call = runs.call(browser, desk, cheating, visit, "honest", runs.new_secret(), MISSED + OTHER_CERTIFICATE)
-    came = runs.settle(call)
+    came = runs.settle(call("honest", browsers_own=MISSED + OTHER_CERTIFICATE))
     assert all(one.alarm and not one.tracks and not one.shown for one in came), runs.told(came)
 
 
-def test_without_a_secret_the_words_differ(cheating: products.Product, browser: Browser, desk: BrowserContext) -> None:
+def test_without_a_secret_the_words_differ(cheating: products.Product, call: Callable[..., runs.Call]) -> None:
     """The bridge is real: both see a picture through it. The pages say "not checked", and the words are others."""
-    [visit] = runs.prepare(cheating, ["bridge_forging"])
-    call = runs.call(browser, desk, cheating, visit, "bridge_forging", "")
-    for page in (call.room, call.patient):
+    running = call("bridge_forging", "")
+    for page in (running.room, running.patient):
         until(page, "window.shown > 3")
         assert page.evaluate(runs.STATE)["state"] == "none"
         until(page, f"({READ})().length === 8")
-    assert call.room.evaluate(READ) != call.patient.evaluate(READ)
-    call.patient.evaluate("document.querySelector('[data-proof-differ]').click()")
-    until(call.patient, "document.querySelector('[data-proof-alarm]').open")
-    done = runs.did(cheating)[visit[0]]
+    assert running.room.evaluate(READ) != running.patient.evaluate(READ)
+    running.patient.evaluate("document.querySelector('[data-proof-differ]').click()")
+    until(running.patient, "document.querySelector('[data-proof-alarm]').open")
+    done = runs.did(cheating)[running.consult]
     assert "leg clinician connected" in done
     assert "leg patient connected" in done

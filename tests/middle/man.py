@@ -39,6 +39,11 @@ def invented() -> str:
     return "a=fingerprint:sha-256 " + ":".join(digits[i : i + 2] for i in range(0, 64, 2))
 
 
+def begin_file(data: Path, consult: str) -> Path:
+    """Is there once an attack that comes later in a call may begin."""
+    return data / f"middle.begin.{consult}"
+
+
 class Man:
     """`sockets`: the newest socket of each side."""
 
@@ -52,6 +57,11 @@ class Man:
         #: first descriptions and link tags of each side, and the pages that were first there
         self.recorded: dict[tuple[str, str], Any] = {}
         self.pages: dict[str, str] = {}
+
+    @property
+    def may_begin(self) -> bool:
+        """Whether the call was seen to be honest so far. A busy machine may say a description twice before that."""
+        return begin_file(self.log.parent, self.consult).exists()
 
     def did(self, what: str) -> None:
         with self.log.open("a") as log:
@@ -119,13 +129,11 @@ class Man:
             self.did("swapped")
         await on(frame)
 
-    async def _restart(self, socket: Any, frame: Any, on: Any, _first: bool) -> None:
+    async def _restart(self, _socket: Any, frame: Any, on: Any, _first: bool) -> None:
         """Honest until a connection is renewed."""
-        if isinstance(frame, protocol.Description):
-            if (socket.role, "described") in self.recorded:
-                frame = msgspec.structs.replace(frame, sdp=FINGERPRINT.sub(self.fingerprint, frame.sdp))
-                self.did("swapped")
-            self.recorded[socket.role, "described"] = True
+        if isinstance(frame, protocol.Description) and self.may_begin:
+            frame = msgspec.structs.replace(frame, sdp=FINGERPRINT.sub(self.fingerprint, frame.sdp))
+            self.did("swapped")
         await on(frame)
 
     async def _replay(self, socket: Any, frame: Any, on: Any, first: bool) -> None:
@@ -134,7 +142,7 @@ class Man:
         both_first = self.pages.get("patient") == getattr(self.sockets.get("patient"), "tab", "")
         if both_first and kind in ("link", "Description"):
             self.recorded.setdefault((socket.role, kind), frame)
-        elif not both_first and (before := self.recorded.get((socket.role, kind))):
+        elif not both_first and self.may_begin and (before := self.recorded.get((socket.role, kind))):
             news = {"peer": frame.peer} if isinstance(frame, protocol.Proof) else {}
             frame = msgspec.structs.replace(before, negotiation=frame.negotiation, **news)
             self.did("swapped")
@@ -177,10 +185,11 @@ class Man:
 
     async def _bridge_later(self, socket: Any, frame: Any, on: Any, first: bool) -> None:
         """Honest until the patient's page is loaded anew."""
-        if self.pages.get("patient") == getattr(self.sockets.get("patient"), "tab", ""):
-            await on(frame)
-        else:
+        again = self.pages.get("patient") != getattr(self.sockets.get("patient"), "tab", "")
+        if again and self.may_begin:
             await self._bridge_forging(socket, frame, on, first)
+        else:
+            await on(frame)
 
     async def _through(self, socket: Any, frame: Any) -> None:
         self.bridge = self.bridge or Bridge(self)

@@ -4,12 +4,14 @@ import json
 import secrets
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.browser.people import until, visitor
 from tests.browser.product import Product
+from tests.middle.man import begin_file
 
 #: the slowest word is that the check does not get through, after four seconds; the rest is a busy machine
 WORD_WITHIN = 25.0
@@ -66,10 +68,20 @@ STATE = """
 CALL = 'window.connections.findLast((one) => one.getReceivers().some(({ track }) => track.kind === "video"))'
 #: of a call that does not come up, where each connection of a page stands; no addresses
 HOW_FAR = """
-() => (window.connections ?? []).map((pc) => [
-  pc.connectionState, pc.iceConnectionState, pc.iceGatheringState, pc.signalingState,
-  pc.localDescription?.type, pc.remoteDescription?.type, pc.getReceivers().map(({ transport }) => transport?.state),
-])
+async () => {
+  const video = document.querySelector("video[data-remote]");
+  const told = [["video", video.paused, video.readyState, video.videoWidth, video.currentTime]];
+  for (const pc of window.connections ?? []) {
+    const rows = [...(await pc.getStats()).values()].filter((row) => row.kind === "video" && /rtp$/.test(row.type));
+    told.push([
+      pc.connectionState, pc.iceConnectionState, pc.iceGatheringState, pc.signalingState,
+      pc.localDescription?.type, pc.remoteDescription?.type, pc.getReceivers().map(({ transport }) => transport?.state),
+      pc.getSenders().map(({ track }) => track && [track.kind, track.readyState, track.muted]),
+      rows.map((row) => [row.type, row.framesSent, row.framesDecoded, row.packetsReceived]),
+    ]);
+  }
+  return told;
+}
 """
 REMOTE = f"({CALL}).currentRemoteDescription?.sdp.match(/a=ice-ufrag:.*/)?.[0]"
 
@@ -90,8 +102,10 @@ class Call:
     """One call: whose page is whose, and the man's attack."""
 
     attack: str
+    consult: str
     room: Page
     patient: Page
+    begin: Path
 
 
 def plan(product: Product, visits: list[list[str]], attacks: list[str]) -> None:
@@ -135,7 +149,7 @@ def call(
     room.add_init_script(carried)
     room.goto(f"{product.origin}/consults/{consult}/")
     room.click("[data-admit]:not([disabled])")
-    return Call(attack, room, patient)
+    return Call(attack, consult, room, patient, begin_file(product.data, consult))
 
 
 def settle(running: Call) -> tuple[Came, Came]:
@@ -180,6 +194,7 @@ def begin_again(running: Call) -> None:
     What was shown before was honest. Of a new connection every frame counts; where the old one goes on, those after the
     alarm count, or all where there is no man.
     """
+    running.begin.touch()
     if "restart" in running.attack:
         for page in (running.room, running.patient):
             page.evaluate("(fromAlarm) => Object.assign(window, { fromAlarm, shown: 0 })", running.attack == "restart")
