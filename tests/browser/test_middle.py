@@ -92,6 +92,15 @@ def test_a_certificate_that_only_the_figures_of_a_connection_name_counts_as_well
     assert all(one.alarm and not one.tracks and not one.shown for one in came), runs.told(came)
 
 
+def test_descriptions_that_are_kept_back_are_said_too(call: Callable[..., runs.Call]) -> None:
+    running = call("keep_back")
+    came = runs.settle(running)
+    assert runs.caught(came), runs.told(came)
+    # Whoever wants words before there is anything to make them of has them once there is.
+    running.patient.click("[data-proof-stuck] button")
+    assert running.patient.locator("[data-proof-wait]").is_visible()
+
+
 def test_without_a_secret_the_words_differ(cheating: products.Product, call: Callable[..., runs.Call]) -> None:
     """The bridge is real: both see a picture through it. The pages say "not checked", and the words are others."""
     running = call("bridge_forging", "")

@@ -154,6 +154,11 @@ class Man:
         else:
             await on(frame)
 
+    async def _keep_back(self, _socket: Any, frame: Any, on: Any, _first: bool) -> None:
+        """Neither page learns anything of the other."""
+        if not isinstance(frame, protocol.Description | protocol.Candidate):
+            await on(frame)
+
     async def _bridge(self, socket: Any, frame: Any, on: Any, _first: bool) -> None:
         """Two connections instead of one; the pages' own words go on as they are."""
         if isinstance(frame, protocol.Description | protocol.Candidate):

@@ -25,8 +25,9 @@ import * as proof from "./proof.js";
 
 const AGAIN_EVERY = 1000;
 const REPORT_NONE_AFTER = 3000;
-/** the other page should have answered by the link's secret long before this */
+/** the other page should have answered by the link's secret long before this; and before that, have described itself */
 const STUCK_AFTER = 4000;
+const UNDESCRIBED_AFTER = 8000;
 const ANSWERS = 8;
 const EARLY_FRAMES = 16;
 /** new words this often on one page are not people who reload: whoever is in between may be waiting for luck */
@@ -54,6 +55,11 @@ export class Check extends EventTarget {
     /** @type {Run | null} */
     this.run = null;
     this.runs = 0;
+    /** the call that should run by the clinic's word, and since when */
+    this.due = "";
+    this.dueSince = 0;
+    /** this side's person wants to compare, and there is nothing yet to make words of */
+    this.wantsWords = false;
     /** the other side's certificate, by its page's name: a page keeps its own as long as it lives */
     this.seen = new Map();
     /** certificates whose owners' words were compared with ours */
@@ -136,15 +142,19 @@ export class Check extends EventTarget {
     this.settle();
   }
 
+  /** The run that belongs to what is called now. */
+  get current() {
+    const { run, call } = this;
+    if (run?.facts.negotiation !== call.negotiation || run.facts.tabs[this.other] !== call.peer) return null;
+    return run;
+  }
+
   /** What may flow now, by what is known now. */
   settle() {
-    const { run, call } = this;
-    const current =
-      run !== null && run.facts.negotiation === call.negotiation && run.facts.tabs[this.other] === call.peer;
-    const named = current && call.expected === run.facts.fingerprints[this.other];
+    const { current: run, call } = this;
     /** @type {import("./call.js").Extent} */
     let extent = "none";
-    if (named && this.state !== "failed") {
+    if (run && call.expected === run.facts.fingerprints[this.other] && this.state !== "failed") {
       if (this.verified || (run.confirmed && !run.required)) extent = "all";
       else if (run.confirmed && run.comparing) extent = "sound";
     }
@@ -184,9 +194,10 @@ export class Check extends EventTarget {
       key: null,
       confirmed: false,
       required: this.required,
-      comparing: false,
+      comparing: this.wantsWords,
       since: performance.now(),
     };
+    this.wantsWords = false;
     // Words were compared for this very certificate: whoever has its key is whom they were compared with.
     this.become(this.compared.has(facts.fingerprints[this.other]) ? "comparison" : "none");
     await this.saySeen();
@@ -338,7 +349,9 @@ export class Check extends EventTarget {
 
   /** This side's person wants to compare: where the proof by the link does not come, sound is needed for that. */
   compare() {
-    if (this.run) this.run.comparing = true;
+    const run = this.current;
+    if (run) run.comparing = true;
+    else this.wantsWords = true;
     this.settle();
   }
 
@@ -383,11 +396,28 @@ export class Check extends EventTarget {
 
   async tick() {
     if (this.state === "failed") return this.report();
+    this.noteDue();
     await this.look();
-    const { run } = this;
-    if (!run || run.facts.negotiation !== this.call.negotiation || run.facts.tabs[this.other] !== this.call.peer) return;
+    const run = this.current;
+    if (!run) return;
     await this.sayAgain();
     if (this.verified || performance.now() - run.since > REPORT_NONE_AFTER) await this.report();
+  }
+
+  noteDue() {
+    const { gate, negotiation, peer } = this.wire.state ?? {};
+    const due = gate && peer ? JSON.stringify([negotiation, peer]) : "";
+    if (due !== this.due) this.dueSince = performance.now();
+    this.due = due;
+  }
+
+  /** The link's secret should have proved long ago who is there. A description that never came is kept back as well. */
+  get stuck() {
+    const run = this.current;
+    const now = performance.now();
+    if (this.state === "failed" || (run && this.verified)) return false;
+    if (run) return run.required && now - run.since > STUCK_AFTER;
+    return this.required && this.due !== "" && now - this.dueSince > UNDESCRIBED_AFTER;
   }
 
   /** To the log, once for each state: the digest is the same at both ends, or somebody is in between. */
@@ -414,11 +444,8 @@ export class Check extends EventTarget {
   tell() {
     const { words = [], pictures = [], mine = false, theirs = false } = this.run ?? {};
     const held = this.call.shows !== "all";
-    const { run } = this;
-    const waits = run !== null && run.required && !this.verified && this.state !== "failed";
-    const stuck = waits && performance.now() - run.since > STUCK_AFTER;
     /** @type {Told} */
-    const detail = { state: this.state, why: this.why, held, stuck, words, pictures, mine, theirs };
+    const detail = { state: this.state, why: this.why, held, stuck: this.stuck, words, pictures, mine, theirs };
     const word = JSON.stringify(detail);
     if (word === this.told) return;
     this.told = word;
