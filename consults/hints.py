@@ -1,6 +1,7 @@
 """Hints that something changed. The database holds what; whoever gets a hint looks there, so a lost one only delays."""
 
 import logging
+from collections.abc import Iterable
 
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
@@ -28,15 +29,13 @@ def consult_changed(consult: Consult) -> None:
     """Tell, once the transaction is committed, everybody in the consult, the clinician's day, the clinic's board."""
     groups = (consult_group(consult.id), clinician_group(consult.clinician_id), board_group(consult.clinic_id))
 
-    def send() -> None:
-        for group in groups:
-            _send(group, {"type": "consult.changed"})
-
-    transaction.on_commit(send)
+    transaction.on_commit(lambda: async_to_sync(_send)(groups))
 
 
-def _send(group: str, message: dict[str, str]) -> None:
-    try:
-        async_to_sync(get_channel_layer().group_send)(group, message)
-    except (OSError, RedisError):  # Redis is away: sockets look at the database every few seconds anyway
-        logger.warning("a hint could not be sent: the channel layer is away")
+async def _send(groups: Iterable[str]) -> None:
+    """The consult's own sockets first: people wait there."""
+    for group in groups:
+        try:
+            await get_channel_layer().group_send(group, {"type": "consult.changed"})
+        except (OSError, RedisError):  # Redis is away: sockets look at the database every few seconds anyway
+            logger.warning("a hint could not be sent: the channel layer is away")
