@@ -1,5 +1,5 @@
-"""`python -m vault.verify FILE ...`: checks receipts of consent, offline. Needs the library `cryptography` and nothing
-else: no server, no database, no Django.
+"""`python -m vault.verify FILE ...`: checks receipts of consent, offline. Needs the libraries `cryptography` and
+`msgspec` and nothing else: no server, no database, no Django.
 
 Ends with 0 where every part of every receipt holds, 1 where one does not, 2 where something could not be looked at.
 """
