@@ -19,16 +19,17 @@ import * as proof from "./proof.js";
  * @typedef {{state: ProofState, why: string, held: boolean, stuck: boolean, words: number[], pictures: number[],
  *   mine: boolean, theirs: boolean}} Told
  * @typedef {{name: string, facts: Facts, nonces: {clinician: string, patient: string}, commit: string, seed: string,
- *   words: number[], pictures: number[], mine: boolean, theirs: boolean, answered: number, key: LinkKey | null,
+ *   words: number[], pictures: number[], mine: boolean, theirs: boolean, said: Record<string, number>, key: LinkKey | null,
  *   confirmed: boolean, required: boolean, comparing: boolean, since: number}} Run
  */
 
 const AGAIN_EVERY = 1000;
+/** what was said so lately is on its way: two pages must not answer each other without end */
+const SAID_LATELY = 500;
 const REPORT_NONE_AFTER = 3000;
 /** the other page should have answered by the link's secret long before this; and before that, have described itself */
 const STUCK_AFTER = 4000;
 const UNDESCRIBED_AFTER = 8000;
-const ANSWERS = 8;
 const EARLY_FRAMES = 16;
 /** new words this often on one page are not people who reload: whoever is in between may be waiting for luck */
 const MOST_RUNS = 64;
@@ -190,7 +191,7 @@ export class Check extends EventTarget {
       pictures: [],
       mine: false,
       theirs: false,
-      answered: 0,
+      said: {},
       key: null,
       confirmed: false,
       required: this.required,
@@ -221,14 +222,15 @@ export class Check extends EventTarget {
   }
 
   async saySeen() {
-    if (this.run) this.say("seen", await proof.seenWord(this.role, this.run.facts));
+    const { run } = this;
+    if (run && mayBeSaid(run, "seen")) this.say("seen", await proof.seenWord(this.role, run.facts));
   }
 
   /** Of several secrets the clinician's page uses the one that the patient's names. */
   async sayLink() {
     const { run, keys } = this;
     const key = run?.key ?? (keys.length === 1 ? keys[0] : null);
-    if (run && key) this.say("link", await proof.linkTag(key, this.role, run.facts), key.id);
+    if (run && key && mayBeSaid(run, "link")) this.say("link", await proof.linkTag(key, this.role, run.facts), key.id);
   }
 
   /**
@@ -268,7 +270,7 @@ export class Check extends EventTarget {
    */
   async heardSeen(run, value) {
     if (value !== (await proof.seenWord(this.other, run.facts))) return this.fail("certificate");
-    if (run.confirmed && run.answered++ < ANSWERS) await this.saySeen();
+    if (run.confirmed) await this.saySeen(); // asked again, the other side has not heard ours
     run.confirmed = true;
     this.settle();
   }
@@ -285,8 +287,7 @@ export class Check extends EventTarget {
     run.key = key;
     if (this.state === "none") this.become("link");
     this.settle();
-    // Asked again, the other side has not heard ours; a few times, since two pages must not answer each other for ever.
-    if ((first && this.keys.length > 1) || (!first && run.answered++ < ANSWERS)) await this.sayLink();
+    if (!first || this.keys.length > 1) await this.sayLink(); // asked again, the other side has not heard ours
   }
 
   /**
@@ -339,12 +340,13 @@ export class Check extends EventTarget {
     if (value !== (await proof.agreement(this.other, run.seed))) return this.fail("differ");
     const news = !run.theirs;
     run.theirs = true;
-    if (run.mine && run.answered++ < ANSWERS) await this.sayAgreed();
+    if (run.mine) await this.sayAgreed();
     if (news) this.agreed(run);
   }
 
   async sayAgreed() {
-    if (this.run) this.say("agreed", await proof.agreement(this.role, this.run.seed));
+    const { run } = this;
+    if (run && mayBeSaid(run, "agreed")) this.say("agreed", await proof.agreement(this.role, run.seed));
   }
 
   /** This side's person wants to compare: where the proof by the link does not come, sound is needed for that. */
@@ -405,8 +407,8 @@ export class Check extends EventTarget {
   }
 
   noteDue() {
-    const { gate, negotiation, peer } = this.wire.state ?? {};
-    const due = gate && peer ? JSON.stringify([negotiation, peer]) : "";
+    const { state } = this.wire;
+    const due = state?.gate && state.peer ? JSON.stringify([state.negotiation, state.peer]) : "";
     if (due !== this.due) this.dueSince = performance.now();
     this.due = due;
   }
@@ -455,4 +457,15 @@ export class Check extends EventTarget {
   close() {
     clearInterval(this.timer);
   }
+}
+
+/**
+ * @param {Run} run
+ * @param {string} step
+ */
+function mayBeSaid({ said }, step) {
+  const now = performance.now();
+  if (now - (said[step] ?? -Infinity) < SAID_LATELY) return false;
+  said[step] = now;
+  return true;
 }
