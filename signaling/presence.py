@@ -1,6 +1,8 @@
 """Presence in the database: which tab holds a seat, and when it was last seen."""
 
+import asyncio
 import secrets
+from uuid import UUID
 
 from channels.db import database_sync_to_async
 from django.db import transaction
@@ -52,4 +54,22 @@ def whereabouts(participant: Participant | None) -> tuple[str, str]:
 phoned_async = database_sync_to_async(visit.phoned)
 arrive_async = database_sync_to_async(arrive)
 leave_async = database_sync_to_async(leave)
-look_async = database_sync_to_async(visit.look)
+_look = database_sync_to_async(visit.look)
+#: (loop, consult) -> a look that has not begun yet
+_looks: dict[tuple[asyncio.AbstractEventLoop, UUID], asyncio.Task[visit.View]] = {}
+
+
+async def look_async(consult_id: UUID) -> visit.View:
+    """One look for all who ask at once: both sockets of a visit hear the same hint."""
+    key = asyncio.get_running_loop(), consult_id
+    if key not in _looks:
+        _looks[key] = asyncio.create_task(_look_for_all(key))
+    return await asyncio.shield(_looks[key])
+
+
+async def _look_for_all(key: tuple[asyncio.AbstractEventLoop, UUID]) -> visit.View:
+    await asyncio.sleep(0)
+    # Whoever asks from now on may know of something newer than what is read here.
+    del _looks[key]
+    view: visit.View = await _look(key[1])
+    return view
