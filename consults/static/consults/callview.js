@@ -87,7 +87,8 @@ export class CallView {
   open(wanted) {
     const opens = wanted && this.root.hidden;
     this.root.hidden = !wanted;
-    if (opens) find("h1", HTMLElement, this.root).focus();
+    // After the page was drawn: to focus is to lay it out, and the other side's answer would wait for that.
+    if (opens) requestAnimationFrame(() => setTimeout(() => find("h1", HTMLElement, this.root).focus()));
     if (wanted) this.#play();
   }
 
@@ -202,8 +203,10 @@ export class CallView {
 
   /** Fill the page with the picture unless too much of it would be cut off; a screen is always shown whole. */
   #fit() {
-    const { videoWidth, videoHeight, clientWidth, clientHeight } = this.remote;
-    if (!videoWidth || !clientWidth) return;
+    const { videoWidth, videoHeight } = this.remote;
+    if (!videoWidth) return; // before the page's own sizes are asked for: that costs a layout while the call comes up
+    const { clientWidth, clientHeight } = this.remote;
+    if (!clientWidth) return;
     const ratio = (videoWidth * clientHeight) / (videoHeight * clientWidth);
     const cut = 1 - Math.min(ratio, 1 / ratio);
     this.remote.dataset.fit = !this.theirs.screen && cut <= MAY_CUT ? "fill" : "whole";

@@ -14,6 +14,7 @@ import { bindInvite, forgetLink } from "./invite.js";
 import { draw, Level } from "./level.js";
 import { watch } from "./lifeline.js";
 import { bindNote } from "./note.js";
+import { unhurried } from "./opening.js";
 import { OwnMedia } from "./ownmedia.js";
 import { bindPeople } from "./people.js";
 import { bindPickers } from "./pickers.js";
@@ -25,6 +26,8 @@ import { part, post } from "./server.js";
 /** @typedef {import("./callview.js").State} State */
 
 const STATUS_EVERY_MS = 10000;
+/** a call that comes up needs all that clinic and device can do */
+const STATUS_IN_CALL_MS = 2000;
 const TITLE = document.title;
 
 const page = find("[data-room]", HTMLElement);
@@ -46,6 +49,8 @@ const check = bindProof("clinician", consult, wire, call, own);
 let live = "live" in page.dataset;
 let inCall = document.body.dataset.mode === "call";
 let asked = 0;
+/** @type {number | undefined} */
+let soon;
 
 admit.addEventListener("click", () => void letIn());
 hear(check, "proof", (/** @type {import("../signaling/check.js").Told} */ told) => view.checked(told));
@@ -58,13 +63,9 @@ bindInvite(consult, check, refreshStatus);
 bindRecord();
 const note = bindNote(fact(page, "noteUrl"));
 bindEnd();
-bindOwn();
+const hearOwn = bindOwn();
 watch(wire, { onFinal: finish, inCall: () => inCall });
-hear(wire, "state", (/** @type {State} */ state) => {
-  view.update(state);
-  go(state);
-  void refreshStatus();
-});
+unhurried(wire, call, (/** @type {State} */ { stage }) => stage === "call" && !inCall, follow);
 window.setInterval(refreshStatus, STATUS_EVERY_MS);
 localise();
 release();
@@ -78,6 +79,15 @@ async function letIn() {
   if (answer.ok) return;
   admit.disabled = false;
   say(admitWord, answer.error);
+}
+
+/** @param {State} state */
+function follow(state) {
+  view.update(state);
+  go(state);
+  hearOwn();
+  window.clearTimeout(soon);
+  soon = window.setTimeout(refreshStatus, inCall ? STATUS_IN_CALL_MS : 0);
 }
 
 /** @param {State} state */
@@ -134,11 +144,12 @@ function bindOwn() {
   const level = new Level((loudness) => draw(bar, loudness));
   /** @type {MediaStreamTrack | null} */
   let heard = null;
-  devices.addEventListener("change", () => {
+  const listen = () => {
     const track = inCall ? null : devices.microphone;
     if (track !== heard) level.listen(track);
     heard = track;
-  });
+  };
+  devices.addEventListener("change", listen);
   const open = async (/** @type {{camera?: boolean, microphone?: boolean}} */ wanted) => {
     const sentence = await devices.openAny(wanted);
     trouble.hidden = sentence === "";
@@ -147,6 +158,7 @@ function bindOwn() {
   };
   again.addEventListener("click", () => void open({ camera: true, microphone: true }));
   void open({});
+  return listen;
 }
 
 function bindEnd() {

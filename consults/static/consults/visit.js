@@ -14,6 +14,7 @@ import { bindDeviceStep } from "./device_step.js";
 import { Devices, permitted } from "./devices.js";
 import { all, dialogOpens, fact, find, hear, holdClicks, say } from "./dom.js";
 import { watch } from "./lifeline.js";
+import { unhurried } from "./opening.js";
 import { OwnMedia } from "./ownmedia.js";
 import { bindPeople } from "./people.js";
 import { bindPickers } from "./pickers.js";
@@ -62,12 +63,7 @@ bindWithdrawal(fact(page, "withdrawUrl"), consult, () => {
 });
 bindLeaving();
 watch(wire, { onFinal: finish, inCall: () => stage === "call" });
-hear(wire, "state", (/** @type {State} */ state) => {
-  if (over) return;
-  view.update(state);
-  showPlace(state);
-  go(state.stage);
-});
+unhurried(wire, call, (/** @type {State} */ { stage: next }) => stage === "waiting" && next === "call", follow);
 localise();
 release();
 void begin();
@@ -79,6 +75,14 @@ async function begin() {
     return;
   }
   say(find("[data-reopen-error]", HTMLElement), await devices.openAny());
+}
+
+/** @param {State} state */
+function follow(state) {
+  if (over) return;
+  view.update(state);
+  showPlace(state);
+  go(state.stage);
 }
 
 /**

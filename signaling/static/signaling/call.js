@@ -2,9 +2,10 @@
  * The call leg: one peer connection between the two browsers, by W3C perfect negotiation (webrtc-pc, 10.7). No DOM.
  *
  * The connection object and its transceivers are made before the gate opens, so that only the exchange itself is left
- * to do then. Events: "remote" {stream}, "connection" {state}, "quality" {word, rtt_ms, jitter_ms, loss, ...}, and for
- * the proof (check.js) "transport" when something below the media changed, "foreign" when a description names another
- * certificate than before. Nothing is sent and nothing shown until the proof allows it.
+ * to do then. Events: "remote" {stream}, "connection" {state}, "quality" {word, rtt_ms, jitter_ms, loss, ...},
+ * "given" {} when the other side waits for nothing of this page any more, and for the proof (check.js) "transport" when
+ * something below the media changed, "foreign" when a description names another certificate than before. Nothing is
+ * sent and nothing shown until the proof allows it.
  */
 
 import { namedFingerprint } from "./proof.js";
@@ -181,7 +182,9 @@ export class Call extends EventTarget {
   /** @param {RTCPeerConnection} pc */
   addSenders(pc) {
     for (const kind of /** @type {const} */ (["audio", "video"])) {
-      redundant(pc.addTransceiver(this.outgoing(kind) ?? kind, { direction: "sendrecv" }));
+      // The first picture is a small one: it is written and carried sooner. The uplink makes it whole (uplink.js).
+      const small = kind === "video" ? { sendEncodings: [{ scaleResolutionDownBy: 2 }] } : {};
+      redundant(pc.addTransceiver(this.outgoing(kind) ?? kind, { direction: "sendrecv", ...small }));
     }
   }
 
@@ -379,7 +382,9 @@ export class Call extends EventTarget {
       // Sent before it is applied: the other side can check paths while this one still gathers.
       const answer = await this.pc.createAnswer();
       this.tellDescription(answer);
-      await this.pc.setLocalDescription(answer);
+      const applied = this.pc.setLocalDescription(answer);
+      this.tell("given", {}); // the page may be drawn while it is applied
+      await applied;
     }
   }
 
@@ -405,6 +410,7 @@ export class Call extends EventTarget {
   connectionChanged() {
     const { connectionState } = this.pc;
     if (connectionState === "connected") {
+      if (!this.polite) this.tell("given", {});
       if (!this.starving()) this.become("connected");
     } else if (connectionState === "disconnected") {
       this.become("interrupted");

@@ -90,8 +90,8 @@ export class Uplink extends EventTarget {
   async apply() {
     const sender = this.call.sender("video");
     const { step } = this;
-    const untouched = this.set.sender !== sender && step === "video";
-    if (!sender || untouched || (this.set.sender === sender && this.set.step === step)) return;
+    // Each connection begins with a small picture (call.js) and is set once it stands.
+    if (!sender || this.call.state !== "connected" || (this.set.sender === sender && this.set.step === step)) return;
     const parameters = sender.getParameters();
     if (!parameters.encodings.length) return;
     const screen = sender.track?.contentHint === "detail";
