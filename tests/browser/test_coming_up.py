@@ -53,6 +53,15 @@ RTCPeerConnection.prototype.setRemoteDescription = function ({ type, sdp }) {
   return real.call(this, { type, sdp: first ? sdp.replace(/(a=ice-pwd:).*/g, "$1" + "x".repeat(24)) : sdp });
 };
 """
+COUNTS_STEPS = """
+const send = WebSocket.prototype.send;
+window.steps = {};
+WebSocket.prototype.send = function (data) {
+  const { kind, step } = JSON.parse(data);
+  if (kind === "proof") window.steps[step] = (window.steps[step] ?? 0) + 1;
+  return send.call(this, data);
+};
+"""
 UP_WITHIN = 14.0
 
 
@@ -89,3 +98,17 @@ def test_descriptions_that_do_not_belong_together_are_exchanged_anew(
     for page in (call.room, call.patient):
         until(page, f"window.shown > 3 && ({runs.STATE})().state === 'link'", seconds=UP_WITHIN)
     assert call.room.evaluate("window.misled")
+
+
+def test_two_pages_that_have_heard_each_other_do_not_answer_without_end(
+    running: products.Product, browser: Browser, desk: BrowserContext
+) -> None:
+    [visit] = runs.prepare(running, ["honest"])
+    call = runs.call(browser, desk, running, visit, "honest", runs.new_secret(), COUNTS_STEPS)
+    for page in (call.room, call.patient):
+        until(page, f"window.shown > 3 && ({runs.STATE})().state === 'link'", seconds=UP_WITHIN)
+    for page in (call.room, call.patient):
+        steps = page.evaluate("window.steps")
+        assert 1 <= steps["seen"] <= 4, steps
+        assert 1 <= steps["link"] <= 4, steps
+    runs.leave(call)
