@@ -1,6 +1,6 @@
 """A call comes up although something went wrong on the way there."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext
@@ -90,25 +90,30 @@ def test_the_offer_that_leaves_when_the_gate_opens_is_that_of_the_connection_tha
     assert set(told["offered"]) == {told["stands"]}
 
 
-def test_descriptions_that_do_not_belong_together_are_exchanged_anew(
-    running: products.Product, browser: Browser, desk: BrowserContext
-) -> None:
-    [visit] = runs.prepare(running, ["honest"])
-    call = runs.call(browser, desk, running, visit, "honest", runs.new_secret(), WRONG_ANSWER)
-    for page in (call.room, call.patient):
-        until(page, f"window.shown > 3 && ({runs.STATE})().state === 'link'", seconds=UP_WITHIN)
-    assert call.room.evaluate("window.misled")
+@pytest.fixture
+def come_up(running: products.Product, browser: Browser, desk: BrowserContext) -> Iterator[Callable[[str], runs.Call]]:
+    """An honest call that is up on both pages, each with a script of its own; its pages are left at the end."""
+    made: list[runs.Call] = []
+
+    def one(browsers_own: str) -> runs.Call:
+        [visit] = runs.prepare(running, ["honest"])
+        made.append(runs.call(browser, desk, running, visit, "honest", runs.new_secret(), browsers_own))
+        for page in (made[-1].room, made[-1].patient):
+            until(page, f"window.shown > 3 && ({runs.STATE})().state === 'link'", seconds=UP_WITHIN)
+        return made[-1]
+
+    yield one
+    for each in made:
+        runs.leave(each)
 
 
-def test_two_pages_that_have_heard_each_other_do_not_answer_without_end(
-    running: products.Product, browser: Browser, desk: BrowserContext
-) -> None:
-    [visit] = runs.prepare(running, ["honest"])
-    call = runs.call(browser, desk, running, visit, "honest", runs.new_secret(), COUNTS_STEPS)
-    for page in (call.room, call.patient):
-        until(page, f"window.shown > 3 && ({runs.STATE})().state === 'link'", seconds=UP_WITHIN)
+def test_descriptions_that_do_not_belong_together_are_exchanged_anew(come_up: Callable[[str], runs.Call]) -> None:
+    assert come_up(WRONG_ANSWER).room.evaluate("window.misled")
+
+
+def test_two_pages_that_have_heard_each_other_do_not_answer_without_end(come_up: Callable[[str], runs.Call]) -> None:
+    call = come_up(COUNTS_STEPS)
     for page in (call.room, call.patient):
         steps = page.evaluate("window.steps")
         assert 1 <= steps["seen"] <= 4, steps
         assert 1 <= steps["link"] <= 4, steps
-    runs.leave(call)

@@ -96,7 +96,7 @@ def test_descriptions_that_are_kept_back_are_said_too(call: Callable[..., runs.C
     running = call("keep_back")
     came = runs.settle(running)
     assert runs.caught(came), runs.told(came)
-    # Whoever wants words before there is anything to make them of has them once there is.
+    # There is nothing to make words of, and the page says that it waits for that.
     running.patient.click("[data-proof-stuck] button")
     assert running.patient.locator("[data-proof-wait]").is_visible()
 

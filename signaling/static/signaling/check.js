@@ -353,7 +353,7 @@ export class Check extends EventTarget {
   compare() {
     const run = this.current;
     if (run) run.comparing = true;
-    else this.wantsWords = true;
+    else this.wantsWords = this.stuck; // only who was told so asked to be heard before the proof
     this.settle();
   }
 
