@@ -1,12 +1,16 @@
 """The sockets of staff's own pages: the clinician's day, and the live board."""
 
 import asyncio
+import logging
 from typing import Any
 
 from accounts.models import User
 from consults.hints import board_group, clinician_group
-from signaling import entry, protocol
+from signaling import entry, protocol, watched
+from signaling.ending import ended
 from signaling.watched import BAD_FRAME, SIGNED_OUT, Watched
+
+logger = logging.getLogger(__name__)
 
 
 class DashboardConsumer(Watched):
@@ -14,6 +18,7 @@ class DashboardConsumer(Watched):
 
     group = ""
     roles: tuple[str, ...] = (User.Role.CLINICIAN,)
+    ticker: asyncio.Task[None] | None = None
 
     def group_of(self, user: User) -> str:
         return clinician_group(user.pk)
@@ -29,12 +34,21 @@ class DashboardConsumer(Watched):
         self.ticker = asyncio.create_task(self.watch())
 
     async def disconnect(self, code: int) -> None:
-        await self.stop_watching()
+        if self.ticker:
+            await ended(self.ticker)
         if self.group:
             await self.channel_layer.group_discard(self.group, self.channel_name)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         await self.close(code=BAD_FRAME)
+
+    async def watch(self) -> None:
+        while True:
+            await asyncio.sleep(watched.LOOK_EVERY)
+            try:
+                await self.look_again()
+            except Exception:  # the database is away: the next look tries again
+                logger.exception("a socket could not be looked at")
 
     async def look_again(self) -> None:
         user = await entry.staff_async(self.scope)

@@ -1,4 +1,6 @@
-"""A socket that is looked at again and again: whoever may no longer be here is shut out within seconds."""
+"""What all sockets have in common: their loop, their close codes, and how often each is looked at, so that whoever may
+no longer be here is shut out within seconds.
+"""
 
 import asyncio
 import logging
@@ -19,9 +21,7 @@ BAD_FRAME, SIGNED_OUT, NOT_ALLOWED, REPLACED, OVER, TOO_FAST, LATER = 4400, 4401
 
 
 class Watched(AsyncWebsocketConsumer):
-    """A socket that is looked at again every two seconds, and at every hint."""
-
-    ticker: asyncio.Task[None] | None = None
+    """A socket that is looked at again every two seconds (`lookout`, `DashboardConsumer.watch`), and at every hint."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """In place of Channels' loop, which takes a thread and two tasks a frame. What touches the database goes
@@ -75,20 +75,3 @@ class Watched(AsyncWebsocketConsumer):
         except DatabaseError:
             logger.exception("a refused socket could not be written down")
         await self.close()
-
-    async def watch(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_EVERY)
-            try:
-                await self.look_again()
-            except asyncio.CancelledError:
-                raise
-            except Exception:  # the database is away: the call goes on, the next look tries again
-                logger.exception("a socket could not be looked at")
-
-    async def look_again(self) -> None:
-        raise NotImplementedError
-
-    async def stop_watching(self) -> None:
-        if self.ticker:
-            await ended(self.ticker)
