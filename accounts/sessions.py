@@ -51,6 +51,12 @@ def person(session: SessionBase) -> User | None:
     return user
 
 
+def ends(session: SessionBase) -> float:
+    """When (seconds since 1970) the session of a person ends, should she do nothing more."""
+    absolute, idle = settings.SESSION_ABSOLUTE_SECONDS, settings.SESSION_IDLE_SECONDS
+    return float(min(session[STARTED] + absolute, session[SEEN] + idle))
+
+
 def touch(session: SessionBase) -> None:
     """Note that the person is there."""
     now = int(time.time())

@@ -74,6 +74,7 @@ class VisitConsumer(Watched):
         if self.visitor is None:
             await self.refuse()
             return
+        self.ask_by = self.visitor.ask_by
         self.rate = protocol.Rate(FRAMES_PER_SECOND, FRAMES_AT_ONCE, time.monotonic())
         self.offers = protocol.Rate(WORKER_OFFERS_PER_SECOND, WORKER_OFFERS_AT_ONCE, time.monotonic())
         self.checks = protocol.Rate(CHECKS_PER_SECOND, CHECKS_AT_ONCE, time.monotonic())
@@ -278,6 +279,7 @@ class VisitConsumer(Watched):
         if visitor is None:
             await self.shut(SIGNED_OUT if self.role == Participant.Role.CLINICIAN else NOT_ALLOWED)
             return
+        self.ask_by = visitor.ask_by
         await self.look()
 
     @property
@@ -301,9 +303,13 @@ class VisitConsumer(Watched):
             return False
         return True
 
-    def wants_look(self, now: float) -> bool:
-        """Credentials for the relay die within the hour; a long call gets new ones while the old still work."""
-        return now - self.issued > settings.TURN_SECONDS / 2
+    def wants_look(self) -> bool:
+        return self.credentials_are_old or time.time() > self.ask_by
+
+    @property
+    def credentials_are_old(self) -> bool:
+        """Those for the relay die within the hour; a long call gets new ones while the old still work."""
+        return time.monotonic() - self.issued > settings.TURN_SECONDS / 2
 
     async def looked(self, *, records: bool) -> None:
         """Say what is away, once, and once that it is back. The call needs none of it."""
@@ -344,7 +350,7 @@ class VisitConsumer(Watched):
             "phoned": view.consult.phoned_at is not None,
             "relay_only": self.relay_only,
         }
-        if state != self.sent_state or self.wants_look(time.monotonic()):
+        if state != self.sent_state or self.credentials_are_old:
             self.sent_state, self.issued = state, time.monotonic()
             # A clinician may gather before she admits; a waiting patient gets no credentials.
             early = self.role == Participant.Role.CLINICIAN and not view.consult.is_over

@@ -1,5 +1,7 @@
 """Who may open a socket: the same functions that decide for pages, asked anew every few seconds."""
 
+import math
+import time
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -28,6 +30,8 @@ class Visitor:
 
     participant: Participant
     actor: Actor
+    #: when (seconds since 1970) to ask again although nothing was written
+    ask_by: float = math.inf
 
 
 def _session(scope: dict[str, Any]) -> SessionStore:
@@ -58,7 +62,7 @@ def visitor(scope: dict[str, Any], consult_id: UUID, role: str) -> Visitor | Non
         return None
     _stay_signed_in(session, consult)
     actor = sessions.staff_actor(user, source=_source(scope), session=sessions.session_mark(session))
-    return Visitor(participant, actor)
+    return Visitor(participant, actor, _ask_by(session))
 
 
 def _stay_signed_in(session: SessionStore, consult: Consult) -> None:
@@ -70,6 +74,12 @@ def _stay_signed_in(session: SessionStore, consult: Consult) -> None:
                 session.save(must_create=False)
             except UpdateError:
                 return  # signed out in this very moment: the next look finds nobody
+
+
+def _ask_by(session: SessionStore) -> float:
+    """Halfway to the session's end: whoever talks to a patient by then stays signed in, for others it comes nearer."""
+    now = time.time()
+    return now + (sessions.ends(session) - now) / 2
 
 
 def refused(scope: dict[str, Any]) -> None:

@@ -28,8 +28,8 @@ from signaling.ending import ended
 
 logger = logging.getLogger(__name__)
 
-#: a close look all the same after so long: idle time and credentials run out without any row changing
-CLOSELY_EVERY = 30.0
+#: a close look all the same after so long. What runs out without any row changing, the socket itself knows
+CLOSELY_EVERY = 300.0
 
 
 class Place(NamedTuple):
@@ -55,7 +55,8 @@ class Watchable(Protocol):
 
     async def looked(self, *, records: bool) -> None: ...
 
-    def wants_look(self, now: float) -> bool: ...
+    def wants_look(self) -> bool:
+        """Whether something of it ran out, or will soon."""
 
 
 # -- what stands in the database -----------------------------------------------------------------------------
@@ -187,7 +188,7 @@ class Lookout:
             place = places[socket]
             mark = found.get(place) if found is not None and place else None
             closely = bool(place and found is not None) and (
-                mark != known.mark or now - known.looked_at > CLOSELY_EVERY or socket.wants_look(now)
+                mark != known.mark or now - known.looked_at > CLOSELY_EVERY or socket.wants_look()
             )
             # Each by itself: a page that does not read must not keep the others from being looked at.
             if socket in self._sockets:
