@@ -3,10 +3,10 @@
 import os
 import sys
 
-from django.core.asgi import get_asgi_application
+import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "telehealth.settings")
-django_application = get_asgi_application()
+django.setup(set_prefix=False)
 
 # These read models, so they come after Django has been set up.
 from channels.routing import ProtocolTypeRouter  # noqa: E402
@@ -15,6 +15,7 @@ from django.conf import settings  # noqa: E402
 from servestatic import ServeStaticASGI  # noqa: E402
 
 from signaling.routing import router  # noqa: E402
+from telehealth.in_one_thread import PagesHandler  # noqa: E402
 from telehealth.origin import ExactOrigin  # noqa: E402
 
 if "daphne.server" in sys.modules:
@@ -26,7 +27,7 @@ if "daphne.server" in sys.modules:
 application = ProtocolTypeRouter(
     {
         "http": ServeStaticASGI(
-            django_application,
+            PagesHandler(),
             root=settings.STATIC_ROOT,
             prefix=settings.STATIC_URL,
             immutable_file_test=r"\.[0-9a-f]{12}\.",
