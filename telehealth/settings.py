@@ -171,6 +171,8 @@ else:
         "default": {
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": DATA_DIR / "telehealth.sqlite3",
+            # The last one to close the file writes the log back into it: the sockets' thread keeps it open.
+            "CONN_MAX_AGE": 60,
             "OPTIONS": {
                 # One writer at a time, asked for at the start of a transaction: none finds the database locked midway.
                 "transaction_mode": "IMMEDIATE",
