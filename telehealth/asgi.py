@@ -15,8 +15,8 @@ from django.conf import settings  # noqa: E402
 from servestatic import ServeStaticASGI  # noqa: E402
 
 from signaling.routing import router  # noqa: E402
-from telehealth.in_one_thread import PagesHandler  # noqa: E402
 from telehealth.origin import ExactOrigin  # noqa: E402
+from telehealth.page_threads import PagesHandler  # noqa: E402
 
 if "daphne.server" in sys.modules:
     # Daphne serves us. Other servers bound their own queues.
