@@ -12,6 +12,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from consults import hints, retention, statements
@@ -62,26 +63,24 @@ def statement_for(consult: Consult, scope: str, locale: str = "en") -> ConsentSt
     return words
 
 
+def _standing(now: datetime) -> QuerySet[Consent]:
+    """What holds: given, not withdrawn, not expired, by the patient who has the seat."""
+    return Consent.objects.filter(act=Consent.Act.GIVEN, withdrawal=None, expires_at__gt=now, participant__left_at=None)
+
+
 def standing(consult_id: UUID) -> Consent | None:
-    """The consent that holds now: given, not withdrawn, not expired, by the patient who has the seat."""
-    return (
-        Consent.objects.filter(
-            consult_id=consult_id,
-            act=Consent.Act.GIVEN,
-            withdrawal=None,
-            expires_at__gt=timezone.now(),
-            participant__left_at=None,
-        )
-        .order_by("-at")
-        .first()
-    )
+    """The consent that holds in this consult now."""
+    return _standing(timezone.now()).filter(consult_id=consult_id).order_by("-at").first()
+
+
+def stands(consult_id: UUID) -> bool:
+    """Whether there is one; what is sealed in it is not read for that."""
+    return _standing(timezone.now()).filter(consult_id=consult_id).exists()
 
 
 def standing_in(consults: Iterable[UUID], now: datetime) -> list[UUID]:
     """Those of these consults in which a consent stands, in one query."""
-    given = Consent.objects.filter(act=Consent.Act.GIVEN, withdrawal=None, expires_at__gt=now)
-    found = given.filter(consult_id__in=set(consults), participant__left_at=None)
-    return list(found.values_list("consult_id", flat=True))
+    return list(_standing(now).filter(consult_id__in=set(consults)).values_list("consult_id", flat=True))
 
 
 def shares_records(patient_id: UUID) -> bool:
@@ -220,7 +219,7 @@ def _may_give(seat: Participant) -> None:
     consult = seat.consult
     if consult.is_over or seat.identity_confirmed_at is None or seat.devices is None:
         raise NotConsented("This visit is not open for consent. Please call your clinic.")
-    if standing(consult.id):
+    if stands(consult.id):
         raise NotConsented("You have already agreed.")
 
 

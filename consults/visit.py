@@ -30,7 +30,7 @@ class NotNow(Exception):
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What the sockets and pages of a consult need to know of it, read in two queries."""
+    """What the sockets and pages of a consult need to know of it, read in three queries."""
 
     consult: Consult
     seat: Participant | None
@@ -63,7 +63,7 @@ class View:
 
 
 def look(consult_id: UUID) -> View:
-    consult = Consult.objects.select_related("clinic", "clinician", "patient").get(pk=consult_id)
+    consult = Consult.objects.select_related("clinic").get(pk=consult_id)
     people = {p.role: p for p in consult.participants.filter(left_at=None)}
     seat, host = people.get(Participant.Role.PATIENT), people.get(Participant.Role.CLINICIAN)
     return View(
@@ -72,7 +72,7 @@ def look(consult_id: UUID) -> View:
         clinician_seat=host,
         clinician_here=is_here(host),
         patient_here=is_here(seat),
-        consented=consent.standing(consult.id) is not None,
+        consented=consent.stands(consult.id),
         place=_place(consult, seat),
     )
 
@@ -94,7 +94,7 @@ def _place(consult: Consult, seat: Participant | None) -> int:
     """The patient's place among those who wait for the same clinician; 1 is next, 0 is not waiting."""
     if seat is None or seat.waiting_since is None or consult.admitted_at:
         return 0
-    ahead = waiting(consult.clinician).filter(waiting_since__lt=seat.waiting_since).exclude(pk=seat.pk)
+    ahead = waiting_for([consult.clinician_id]).filter(waiting_since__lt=seat.waiting_since).exclude(pk=seat.pk)
     return int(ahead.count()) + 1
 
 
@@ -177,7 +177,7 @@ def devices_tested(seat: Participant, result: dict[str, bool], *, source: str) -
 def wait(seat: Participant, *, source: str) -> None:
     """Enter the waiting room; coming back keeps the place."""
     seat = Participant.objects.select_for_update().select_related("consult").get(pk=seat.pk)
-    if consent.standing(seat.consult_id) is None:
+    if not consent.stands(seat.consult_id):
         raise NotNow("Please read and agree to the consent first.")
     if seat.waiting_since is None:
         seat.waiting_since = timezone.now()
@@ -198,7 +198,7 @@ def admit(consult: Consult, by: Actor) -> Consult:
     if consult.is_over:
         raise NotNow("This consult has ended. Start a new one.")
     seat = consult.participants.filter(role=Participant.Role.PATIENT, left_at=None).first()
-    if seat is None or seat.waiting_since is None or consent.standing(consult.id) is None:
+    if seat is None or seat.waiting_since is None or not consent.stands(consult.id):
         raise NotNow("The patient is not ready yet: she has to agree to the consent first.")
     if consult.admitted_at is None:
         consult.admitted_at = timezone.now()

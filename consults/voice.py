@@ -17,7 +17,7 @@ from vault.audit import Actor
 def may_record(seat: Participant) -> bool:
     """Only at the consent step, where the clinic offers it and she said yes to it: else there is nothing to record."""
     consult = seat.consult
-    at_step = seat.devices is not None and consent.standing(consult.id) is None
+    at_step = seat.devices is not None and not consent.stands(consult.id)
     return (
         consult.clinic.offers_voice_consent
         and not consult.is_over

@@ -11,6 +11,7 @@ from channels.db import database_sync_to_async
 from django.db import DataError, IntegrityError, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from consults import consent, voice
 from consults.models import Consent, Consult, Participant
@@ -105,7 +106,7 @@ def _withdrawn(consults: Iterable[UUID]) -> set[UUID]:
     """Of these consults, those whose patient took her consent back and has given none since."""
     taken_back = Consent.objects.filter(consult_id__in=list(consults), act=Consent.Act.WITHDRAWN)
     found = set(taken_back.values_list("consult_id", flat=True))
-    return {consult for consult in found if consent.standing(consult) is None}
+    return found - set(consent.standing_in(found, timezone.now()))
 
 
 def release(worker: str, consults: Iterable[UUID] | None = None) -> None:
