@@ -1,7 +1,9 @@
 """Hints that something changed. The database holds what; whoever gets a hint looks there, so a lost one only delays."""
 
+import asyncio
 import logging
 from collections.abc import Iterable
+from typing import Any
 
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
@@ -11,6 +13,9 @@ from redis.exceptions import RedisError
 from consults.models import Consult
 
 logger = logging.getLogger(__name__)
+
+#: that anybody waits for a channel layer that does not answer
+PATIENCE = 1.0
 
 
 def consult_group(consult_id: object) -> str:
@@ -33,9 +38,18 @@ def consult_changed(consult: Consult) -> None:
 
 
 async def _send(groups: Iterable[str]) -> None:
-    """The consult's own sockets first: people wait there."""
+    """The consult's own sockets first: people wait there. Where one is lost, sockets look at the database anyway."""
     for group in groups:
-        try:
-            await get_channel_layer().group_send(group, {"type": "consult.changed"})
-        except (OSError, RedisError):  # Redis is away: sockets look at the database every few seconds anyway
-            logger.warning("a hint could not be sent: the channel layer is away")
+        if not await tell(group, {"type": "consult.changed"}):
+            return
+
+
+async def tell(group: str, message: dict[str, Any]) -> bool:
+    """Say something to whoever is in a group. False where the channel layer is away: then nobody waits for it."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await get_channel_layer().group_send(group, message)
+    except (OSError, RedisError) as error:  # also that it did not answer in time
+        logger.warning("nothing could be said to others: %s", type(error).__name__)
+        return False
+    return True

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from consults import proofs
-from consults.hints import consult_group
+from consults.hints import consult_group, tell
 from consults.models import Participant
 from consults.visit import View
 from signaling import entry, ice, presence, protocol, sdp
@@ -232,7 +232,7 @@ class VisitConsumer(Watched):
     async def to_worker(self, frame: dict[str, Any]) -> None:
         assert self.visitor is not None  # noqa: S101
         participant = str(self.visitor.participant.id)
-        await self.channel_layer.group_send(
+        await tell(
             WORKERS,
             {
                 "type": "leg.frame",

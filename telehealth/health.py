@@ -3,13 +3,12 @@
 from datetime import timedelta
 
 from asgiref.sync import sync_to_async
-from channels.layers import get_channel_layer
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
-from redis.exceptions import RedisError
 
+from consults import hints
 from vault import audit_tree, keyring, keywatch
 from vault.custody import VaultUnavailable
 
@@ -40,9 +39,7 @@ def _late() -> list[str]:
 
 async def healthz(_request: HttpRequest) -> JsonResponse:
     problems = await sync_to_async(_problems)()
-    try:
-        await get_channel_layer().group_send("healthz", {"type": "healthz"})
-    except (OSError, RedisError):
+    if not await hints.tell("healthz", {"type": "healthz"}):
         problems.append("channel layer")
     late = await sync_to_async(_late)() if not problems else []
     return JsonResponse({"ready": not problems, "missing": problems, "late": late}, status=503 if problems else 200)

@@ -207,7 +207,10 @@ CELERY_TASK_STORE_ERRORS_EVEN_IF_IGNORED = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 #: a killed worker's task comes back after this long, not after Celery's hour
-CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 120} if REDIS_URL else {}
+_TIMES = {"visibility_timeout": 120, "socket_connect_timeout": 2, "socket_timeout": 5}
+CELERY_BROKER_TRANSPORT_OPTIONS = _TIMES if REDIS_URL else {}
+#: a page does not wait for a broker that is away: the sweep takes its work up
+CELERY_TASK_PUBLISH_RETRY = False
 CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "consults.tasks.sweep", "schedule": 30.0},
     "sessions": {"task": "consults.tasks.clear_sessions", "schedule": 3600.0},
