@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
-from django.db import transaction
+from django.db import connections, transaction
 from django.utils import timezone
 
 from accounts.models import User
@@ -150,8 +150,12 @@ def _next(pieces: Iterator[bytes]) -> bytes | None:
 
 async def in_pieces(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
     """The same for an ASGI server, which would gather a plain iterator in memory first."""
-    while (piece := await sync_to_async(_next)(pieces)) is not None:
-        yield piece
+    try:
+        while (piece := await sync_to_async(_next)(pieces)) is not None:
+            yield piece
+    finally:
+        # Its thread ends with the request, and nobody else would close what it opened.
+        await sync_to_async(connections.close_all)()
 
 
 def name_of(export: AuditExport) -> str:

@@ -1,17 +1,23 @@
 """A page goes to one thread and stays there, whatever its middleware and its view are, and so does its connection."""
 
+import asyncio
+import threading
+
 import pytest
 from asgiref.sync import SyncToAsync
 from channels.testing import HttpCommunicator
 from django.db import connections
+from django.http import HttpResponse
 
+from telehealth import page_threads
 from telehealth.page_threads import PagesHandler
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def get():
+def get(monkeypatch):
+    monkeypatch.setattr(page_threads, "THREADS", 1)
     handler = PagesHandler()
 
     async def answer(path: str) -> dict:
@@ -20,7 +26,7 @@ def get():
         return {**got, "headers": dict(got["headers"])}
 
     yield answer
-    # One after the other there was one thread; its connection would block the test database.
+    # The thread's connection would block the test database.
     handler.threads.submit(connections.close_all).result(10)
     handler.threads.shutdown()
 
@@ -62,3 +68,30 @@ async def test_an_asynchronous_view_answers_too(get):
 
 async def test_a_missing_page_says_so(get):
     assert (await get("/nothing/"))["status"] == 404
+
+
+async def test_what_somebody_sent_stays_open_when_she_is_gone(monkeypatch):
+    handler, begun, gone, read = PagesHandler(), threading.Event(), threading.Event(), []
+
+    def view(request):
+        begun.set()
+        assert gone.wait(10)
+        read.append(request.body)
+        return HttpResponse()
+
+    monkeypatch.setattr(handler, "get_response", view)
+    heard = asyncio.Queue()
+    heard.put_nowait({"type": "http.request", "body": b"what she sent"})
+    scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": [(b"host", b"localhost")]}
+
+    async def nobody(_message):
+        raise AssertionError("nobody is there to be answered")
+
+    task = asyncio.create_task(handler(scope, heard.get, nobody))
+    assert await asyncio.to_thread(begun.wait, 10)
+    heard.put_nowait({"type": "http.disconnect"})
+    await asyncio.sleep(0.2)
+    gone.set()
+    await asyncio.wait_for(task, 10)
+    assert read == [b"what she sent"]
+    handler.threads.shutdown()
