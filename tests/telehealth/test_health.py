@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 
+from consults import hints
 from telehealth import health
 from tests.cast import BY, Browser
 from vault.audit import record
@@ -55,6 +56,6 @@ def test_an_absent_channel_layer_is_told(monkeypatch):
         async def group_send(self, *_args):
             raise RedisAway
 
-    monkeypatch.setattr(health, "get_channel_layer", Away)
+    monkeypatch.setattr(hints, "get_channel_layer", Away)
     answer = Browser().get("/healthz")
     assert (answer.status_code, answer.json()["missing"]) == (503, ["channel layer"])
