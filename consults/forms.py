@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 
 from consults.confirming import ConfirmedForm
+from consults.consent import PATIENT
 from consults.models import SCOPES, Concern
 from vault.core.evidence import MOST_BYTES, NAME_MOST, ROLES
 from vault.core.fields import KINDS
@@ -145,7 +146,7 @@ class ConsentForm(forms.Form):
         """Who agrees. The patient herself is named by what she types as her signature."""
         data = self.cleaned_data
         if data["role"] == "patient":
-            return {"role": "patient", "name": "", "relation": ""}
+            return dict(PATIENT)
         return {"role": data["role"], "name": data["by_name"], "relation": data["relation"]}
 
     @property
