@@ -1,4 +1,4 @@
-"""Who may open a socket: the same functions that decide for pages, asked anew every few seconds."""
+"""Who may open a socket: the same functions that decide for pages, asked anew when something changed or runs out."""
 
 import contextlib
 import math

@@ -17,7 +17,7 @@ THREADS = 16 if settings.DATABASE_URL else 6
 
 class PagesHandler(ASGIHandler):
     """Django's own makes a thread and a connection for each request, and goes to that thread and back for every
-    middleware and for the view, some twenty times. Views and middleware here are not asynchronous: they ask the
+    middleware and for the view, eighteen times. Views and middleware here are not asynchronous: they ask the
     database.
     """
 
