@@ -4,12 +4,11 @@ import logging
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from channels.db import database_sync_to_async
-from django.db import DataError, IntegrityError, transaction
-from django.db.models import Q
+from django.db import DataError, IntegrityError, connection, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -35,36 +34,66 @@ Ask = tuple[UUID, UUID, str]
 Sample = tuple[UUID, UUID, datetime, Quality, float | None]
 
 
+class _Seat(NamedTuple):
+    """What a claim has to know of it, in the order of `_LEASABLE`."""
+
+    role: str
+    patient: UUID
+    clinic: UUID
+    #: she took her consent back at some time
+    took_back: bool
+
+
+#: By hand: a leg waits for it, and the ORM takes longer to write it than the database to run it.
+_LEASABLE = f"""
+SELECT c.id, p.id, p.role, c.patient_id, c.clinic_id,
+    EXISTS (SELECT 1 FROM {Consent._meta.db_table} w WHERE w.consult_id = c.id AND w.act = '{Consent.Act.WITHDRAWN}')
+FROM {Participant._meta.db_table} p JOIN {Consult._meta.db_table} c ON c.id = p.consult_id
+WHERE p.id IN (MARKS) AND p.left_at IS NULL AND c.ended_at IS NULL
+    AND (c.worker = '' OR c.worker = %s OR c.worker_until IS NULL OR c.worker_until < NOW)
+ORDER BY c.id
+"""  # noqa: S608  (names of tables and a constant)
+_BY_VENDOR = {
+    "postgresql": ("STATEMENT_TIMESTAMP()", "FOR UPDATE OF c SKIP LOCKED"),
+    # it has one writer at a time, and nothing to lock
+    "sqlite": ("STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW')", ""),
+}
+
+
+def _leasable(worker: str, participants: Collection[UUID]) -> dict[tuple[UUID, UUID], _Seat]:
+    """Seats of these in consults that are free, ours or lapsed: by (consult, participant), their consults locked."""
+    now, lock = _BY_VENDOR[connection.vendor]
+    sql = _LEASABLE.replace("MARKS", ", ".join(["%s"] * len(participants))).replace("NOW", now) + lock
+    found = rows.read(sql, [*map(rows.stored, participants), worker])
+    return {
+        (rows.given_uuid(consult), rows.given_uuid(who)): _Seat(
+            role, rows.given_uuid(patient), rows.given_uuid(clinic), bool(took_back)
+        )
+        for consult, who, role, patient, clinic, took_back in found
+    }
+
+
 @transaction.atomic
 def claim_many(worker: str, asks: Sequence[Ask]) -> list[bool]:
     """Lease consults that are free, ours or lapsed to this worker; says of each leg whether it may be.
 
     Of workers that ask at once exactly one gets a consult: it locks the row, the others pass it over.
     """
-    free = Q(worker="") | Q(worker=worker) | Q(worker_until=None) | Q(worker_until__lt=Now())
-    wanted = Consult.objects.filter(free, pk__in={consult for consult, _, _ in asks}, ended_at=None).order_by("pk")
-    before = dict(wanted.select_for_update(skip_locked=True).values_list("pk", "worker"))
-    seats = {
-        seat.pk: seat
-        for seat in Participant.objects.select_related("consult__clinic").filter(
-            pk__in={participant for _, participant, _ in asks}, consult__in=before, left_at=None
-        )
-    }
-    withdrawn = _withdrawn(before)
+    seats = _leasable(worker, {who for _, who, _ in asks})
+    withdrawn = _not_given_since({consult for (consult, _), seat in seats.items() if seat.took_back})
+    may_speak = _may_speak(who for consult, who, leg in asks if leg == "voice" and (consult, who) in seats)
     granted = [
-        participant in seats
-        and seats[participant].consult_id == consult
-        and not _refused(seats[participant], leg, withdrawn)
-        for consult, participant, leg in asks
+        (consult, who) in seats and (who in may_speak if leg == "voice" else consult not in withdrawn)
+        for consult, who, leg in asks
     ]
     taken = [ask for ask, yes in zip(asks, granted, strict=True) if yes]
     Consult.objects.filter(pk__in={consult for consult, _, _ in taken}).update(
         worker=worker, worker_until=Now() + LEASE
     )
-    for consult, participant, leg in taken:
-        seat = seats[participant]
-        patient = seat.consult.patient_id
-        audit.record("worker.monitor", _actor(worker, seat), patient=patient, consult=consult, leg=leg, of=seat.role)
+    for consult, who, leg in taken:
+        seat = seats[consult, who]
+        actor = _actor(worker, seat.clinic)
+        audit.record("worker.monitor", actor, patient=seat.patient, consult=consult, leg=leg, of=seat.role)
     return granted
 
 
@@ -78,35 +107,32 @@ def renew(worker: str, legs: Iterable[Ask]) -> dict[tuple[UUID, str], str]:
     legs = list(legs)
     consults = {consult for consult, _, _ in legs}
     Consult.objects.filter(pk__in=consults, worker=worker, ended_at=None).update(worker_until=Now() + LEASE)
-    seats = {
-        p.pk: p
-        for p in Participant.objects.select_related("consult__clinic").filter(
-            pk__in=[participant for _, participant, _ in legs],
-            left_at=None,
-            consult__ended_at=None,
-            consult__worker=worker,
-        )
-    }
-    withdrawn = _withdrawn(consults)
-    reasons = {
-        (participant, leg): _refused(seats[participant], leg, withdrawn) if participant in seats else "over"
-        for _, participant, leg in legs
-    }
-    return {pair: why for pair, why in reasons.items() if why}
+    seats = Participant.objects.filter(
+        pk__in=[who for _, who, _ in legs], left_at=None, consult__ended_at=None, consult__worker=worker
+    )
+    where = dict(seats.values_list("pk", "consult_id"))
+    taken_back = Consent.objects.filter(consult_id__in=consults, act=Consent.Act.WITHDRAWN)
+    withdrawn = _not_given_since(set(taken_back.values_list("consult_id", flat=True)))
+    may_speak = _may_speak(who for _, who, leg in legs if leg == "voice")
+    reasons = {}
+    for _, who, leg in legs:
+        if who not in where or (leg == "voice" and who not in may_speak):
+            reasons[who, leg] = "over"
+        elif leg != "voice" and where[who] in withdrawn:
+            reasons[who, leg] = "withdrawn"
+    return reasons
 
 
-def _refused(seat: Participant, leg: str, withdrawn: Collection[UUID]) -> str:
-    """Why this leg may not be, or "". Voice: only at the consent step. Else: not once consent was taken back."""
-    if leg == "voice":
-        return "" if voice.may_record(seat) else "over"
-    return "withdrawn" if seat.consult_id in withdrawn else ""
+def _may_speak(participants: Iterable[UUID]) -> set[UUID]:
+    """Of those with a voice leg, who may have one: only at the consent step."""
+    asked = list(participants)
+    seats = Participant.objects.select_related("consult__clinic").filter(pk__in=asked) if asked else ()
+    return {seat.pk for seat in seats if voice.may_record(seat)}
 
 
-def _withdrawn(consults: Iterable[UUID]) -> set[UUID]:
-    """Of these consults, those whose patient took her consent back and has given none since."""
-    taken_back = Consent.objects.filter(consult_id__in=list(consults), act=Consent.Act.WITHDRAWN)
-    found = set(taken_back.values_list("consult_id", flat=True))
-    return found - set(consent.standing_in(found, timezone.now()))
+def _not_given_since(consults: set[UUID]) -> set[UUID]:
+    """Of consults whose patient took her consent back, those for which she has given none since."""
+    return consults - set(consent.standing_in(consults, timezone.now())) if consults else consults
 
 
 def release(worker: str, consults: Iterable[UUID] | None = None) -> None:
@@ -147,14 +173,14 @@ def closed(worker: str, legs: Iterable[tuple[UUID, UUID, str, Ended]]) -> None:
         figures = asdict(ended)
         last = figures.pop("last")
         figures["last"] = datetime.fromtimestamp(last, UTC).isoformat(timespec="milliseconds") if last else ""
-        actor = _actor(worker, seat)
+        actor = _actor(worker, seat.consult.clinic_id)
         audit.record(
             "worker.close", actor, patient=seat.consult.patient_id, consult=consult, leg=leg, of=seat.role, **figures
         )
 
 
-def _actor(worker: str, seat: Participant) -> audit.Actor:
-    return audit.Actor(role="worker", person=worker, clinic=seat.consult.clinic_id)
+def _actor(worker: str, clinic: UUID) -> audit.Actor:
+    return audit.Actor(role="worker", person=worker, clinic=clinic)
 
 
 #: what is measured for the watch alone is not kept
