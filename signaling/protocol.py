@@ -10,6 +10,8 @@ VERSION = 1
 MAX_FRAME = 32 * 1024
 MAX_CANDIDATES = 64
 MAX_MONITOR = 1024
+#: frames of one socket that may wait to be read: more than a page may send at once, so that its close code comes first
+MAX_WAITING = 200
 
 Leg = Literal["call", "monitor", "voice"]
 Negotiation = Annotated[int, msgspec.Meta(ge=0, le=2**31)]

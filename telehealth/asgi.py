@@ -1,4 +1,4 @@
-"""The ASGI application: static files, pages, sockets. Runs under any ASGI server; `make run` uses Daphne."""
+"""The ASGI application: static files, pages, sockets. Under Daphne in `make run`, under uvicorn in `deploy/`."""
 
 import os
 import sys
@@ -19,7 +19,7 @@ from telehealth.origin import ExactOrigin  # noqa: E402
 from telehealth.page_threads import PagesHandler  # noqa: E402
 
 if "daphne.server" in sys.modules:
-    # Daphne serves us. Other servers bound their own queues.
+    # Daphne serves us. What waits under uvicorn is bounded by uvicorn_sockets.
     from telehealth import daphne_limits
 
     daphne_limits.install()

@@ -6,17 +6,16 @@ from typing import Any
 
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 
-logger = logging.getLogger(__name__)
+from signaling.protocol import MAX_WAITING
 
-#: more than the burst that the consumer allows (signaling.consumers.FRAMES_AT_ONCE), so that its close code comes first
-FRAMES_WAITING = 200
+logger = logging.getLogger(__name__)
 
 
 class BoundedProtocol(WebSocketProtocol):
     """Drops the connection, without a word and at once, when its frames pile up."""
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        if self.application_queue.qsize() >= FRAMES_WAITING:
+        if self.application_queue.qsize() >= MAX_WAITING:
             logger.warning("a socket was dropped: it sent faster than it was read")
             self.dropConnection(abort=True)
             return

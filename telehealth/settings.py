@@ -378,6 +378,8 @@ LOGGING: dict[str, Any] = {
         "django.security.DisallowedHost": {"handlers": [], "propagate": False, "level": "CRITICAL"},
         "django.server": {"level": "ERROR"},
         "celery": {"level": "WARNING"},
+        # In place of its own handler, which would print an exception's message.
+        "uvicorn": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
         "aioice": {"level": "ERROR"},
         "aiortc": {"level": "ERROR"},
     },

@@ -1,0 +1,156 @@
+"""WebSockets under uvicorn, the short way for what a page sends nearly always: one whole text frame.
+
+uvicorn's own (websockets' Sans-I/O layer) takes most of the time that such a frame needs from one page to the other.
+Everything else (the handshake, pings, closing, fragments, whatever is wrong) stays with it: it is given whole frames.
+`uvicorn --ws telehealth.uvicorn_sockets:Sockets --ws-per-message-deflate false`
+"""
+
+import logging
+from typing import Any
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.protocol import State
+
+from signaling.protocol import MAX_WAITING
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # a machine that websockets has no compiled part for
+    from websockets.utils import apply_mask
+
+logger = logging.getLogger(__name__)
+
+#: frames that may wait for the application before its page is not read on for the moment
+ENOUGH_WAITING = 16
+#: bytes that may wait for a page that does not read; who does not take so much is gone
+MOST_UNREAD = 1024 * 1024
+#: RFC 6455, section 5.2: the last frame of a text; a mask follows; the length stands in two, or in eight more bytes
+_WHOLE_TEXT, _LAST, _MASKED, _LONG, _LONGER = 0x81, 0x80, 0x80, 126, 127
+
+#: sockets of this process that have something to send once everything at hand has been done
+_full: list["Sockets"] = []
+
+
+class Sockets(WebSocketsSansIOProtocol):
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        #: of a frame whose end has not come yet
+        self._begun = b""
+        #: something came that is not for the short way: all that follows goes the long one
+        self._long_way = False
+        self._unsent: list[bytes] = []
+
+    # -- from the page ---------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        if self._begun:
+            data, self._begun = self._begun + data, b""
+        at = 0
+        while at < len(data) and self._may_be_short:
+            end = self._end(data, at)
+            if end > len(data):
+                self._begun = data[at:]
+                return
+            if end > at:
+                self._whole(data[at:end])
+            at = end
+        if at < len(data):
+            self._by_the_library(data[at:])
+
+    @property
+    def _may_be_short(self) -> bool:
+        is_open = self.handshake_complete and not self.close_sent and self.conn.state is State.OPEN
+        return is_open and not self._long_way
+
+    def _end(self, data: bytes, at: int) -> int:
+        """Where the frame that begins here ends: beyond the data when more has to come, here when the way is long."""
+        if len(data) < at + 2:
+            return len(data) + 1
+        length = data[at + 1] & ~_MASKED
+        head = 6
+        if length == _LONG:
+            if len(data) < at + 4:
+                return len(data) + 1
+            head, length = 8, int.from_bytes(data[at + 2 : at + 4], "big")
+        # Fragments, huge frames, such without a mask: the library puts them together or says what is wrong with them.
+        self._long_way |= not data[at] & _LAST or not data[at + 1] & _MASKED or length == _LONGER
+        self._long_way |= length > (self.config.ws_max_size or 0)
+        return at if self._long_way else at + head + length
+
+    def _whole(self, frame: bytes) -> None:
+        if frame[0] != _WHOLE_TEXT:
+            self._by_the_library(frame)
+            return
+        head = 8 if frame[1] & ~_MASKED == _LONG else 6
+        try:
+            text = apply_mask(frame[head:], frame[head - 4 : head]).decode()
+        except UnicodeDecodeError:
+            self._by_the_library(frame)
+            return
+        waiting = self.queue.qsize()
+        if waiting >= MAX_WAITING:
+            if not self.transport.is_closing():
+                logger.warning("a socket was dropped: it sent faster than it was read")
+            self.transport.abort()
+            return
+        self.queue.put_nowait({"type": "websocket.receive", "text": text})
+        if waiting >= ENOUGH_WAITING and not self.read_paused:
+            self.read_paused = True
+            self.transport.pause_reading()
+
+    def _by_the_library(self, data: bytes) -> None:
+        self._send_now()  # its answer comes after what was said before
+        super().data_received(data)
+        if self._is_deaf:
+            self.transport.abort()
+
+    # -- to the page -----------------------------------------------------------------------------------
+
+    async def send(self, message: Any) -> None:
+        """Waits for nobody: what a page does not read is kept up to a limit, and beyond it the page is dropped."""
+        if self.disconnected or self.close_sent:
+            return  # as with Daphne: the event that says so is on its way
+        if self._is_deaf or (message["type"] == "websocket.close" and not self.writable.is_set()):
+            self.transport.abort()
+        elif self.handshake_complete and (text := message.get("text")) is not None:
+            self._put(text.encode())
+        else:
+            self._send_now()
+            await super().send(message)
+
+    @property
+    def _is_deaf(self) -> bool:
+        return not self.writable.is_set() and self.transport.get_write_buffer_size() > MOST_UNREAD
+
+    def _put(self, body: bytes) -> None:
+        if not self._unsent:
+            # Together, when everything at hand has been done: a write wakes whoever sleeps at the other end.
+            if not _full:
+                self.loop.call_soon(_send_all)
+            _full.append(self)
+        self._unsent += (_head(len(body)), body)
+
+    def _send_now(self) -> None:
+        if self._unsent:
+            frames, self._unsent = self._unsent, []
+            self.transport.write(b"".join(frames))
+
+    def shutdown(self) -> None:
+        self._send_now()
+        super().shutdown()
+
+
+def _send_all() -> None:
+    sockets = _full.copy()
+    _full.clear()
+    for one in sockets:
+        one._send_now()
+
+
+def _head(size: int) -> bytes:
+    """Of a text frame from a server, which masks nothing."""
+    if size < _LONG:
+        return bytes((_WHOLE_TEXT, size))
+    if size < 2**16:
+        return bytes((_WHOLE_TEXT, _LONG)) + size.to_bytes(2, "big")
+    return bytes((_WHOLE_TEXT, _LONGER)) + size.to_bytes(8, "big")

@@ -1,0 +1,337 @@
+"""Sockets under uvicorn: whatever way the bytes come, they are what the library alone would have made of them."""
+
+import asyncio
+import base64
+import contextlib
+import logging
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+
+import pytest
+import uvicorn
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+
+from signaling.protocol import MAX_WAITING
+from telehealth import uvicorn_sockets
+from telehealth.uvicorn_sockets import MOST_UNREAD, Sockets
+
+KEY = base64.b64encode(bytes(16))
+HEAD = (
+    b"GET /ws HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\nconnection: keep-alive, Upgrade\r\n"
+    b"sec-websocket-version: 13\r\nsec-websocket-key: " + KEY + b"\r\n\r\n"
+)
+TEXT, BINARY, CLOSE, PING = 1, 2, 8, 9
+MOST = 65_536
+
+
+def frame(kind: int, body: bytes = b"", *, last: bool = True, mask: bytes | None = b"\x01\x02\x03\x04") -> bytes:
+    size = len(body)
+    masked = 0x80 if mask is not None else 0
+    head = bytes([(0x80 if last else 0) | kind])
+    if size < 126:
+        head += bytes([masked | size])
+    elif size < 2**16:
+        head += struct.pack("!BH", masked | 126, size)
+    else:
+        head += struct.pack("!BQ", masked | 127, size)
+    if mask is None:
+        return head + body
+    return head + mask + bytes(byte ^ mask[at % 4] for at, byte in enumerate(body))
+
+
+class Wire(asyncio.Transport):
+    """A transport that goes nowhere: what is written is kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written, self.unread, self.ended = b"", 0, ""
+
+    def write(self, data: bytes) -> None:
+        if not self.ended:
+            self.written += data
+
+    def close(self) -> None:
+        self.ended = self.ended or "closed"
+
+    def abort(self) -> None:
+        self.ended = self.ended or "aborted"
+
+    def is_closing(self) -> bool:
+        return bool(self.ended)
+
+    def get_write_buffer_size(self) -> int:
+        return self.unread
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
+class App:
+    """Answers each message with itself; whoever says "bye" is told so, and closed."""
+
+    def __init__(self, *, reads: bool = True) -> None:
+        self.heard: list[dict] = []
+        self.reads = reads
+
+    async def __call__(self, scope, receive, send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        self.send = send
+        if not self.reads:
+            await asyncio.sleep(30)
+        while True:
+            message = await receive()
+            self.heard.append(message)
+            if message["type"] == "websocket.disconnect":
+                return
+            await send({"type": "websocket.send", "text": message.get("text"), "bytes": message.get("bytes")})
+            if message.get("text") == "bye":
+                await send({"type": "websocket.send", "text": "and good luck"})
+                await send({"type": "websocket.close", "code": 4409})
+
+
+async def opened(kind: type[WebSocketsSansIOProtocol], app: App) -> tuple[WebSocketsSansIOProtocol, Wire]:
+    config = uvicorn.Config(app, ws_max_size=MOST, ws_per_message_deflate=False, log_config=None, lifespan="off")
+    config.load()
+    wire = Wire()
+    made = kind(config=config, server_state=ServerState(), app_state={})
+    made.connection_made(wire)
+    made.data_received(HEAD)
+    await settled()
+    assert b" 101 " in wire.written
+    wire.written = b""
+    return made, wire
+
+
+async def settled() -> None:
+    for _ in range(8):
+        await asyncio.sleep(0)
+
+
+async def told(kind: type[WebSocketsSansIOProtocol], pieces: list[bytes]) -> tuple[list[dict], bytes, str]:
+    """What the application heard, what was written to the page, and how it ended."""
+    app = App()
+    made, wire = await opened(kind, app)
+    for piece in pieces:
+        if wire.ended:
+            break
+        made.data_received(piece)
+        await settled()
+    said, ended = wire.written, wire.ended
+    made.connection_lost(None)
+    await settled()
+    return app.heard, said, ended
+
+
+GOOD = {
+    "short": frame(TEXT, b"hello"),
+    "empty": frame(TEXT),
+    "of 125": frame(TEXT, b"a" * 125),
+    "of 126": frame(TEXT, b"b" * 126),
+    "of 65,535": frame(TEXT, b"c" * 65_535),
+    "with its length in eight bytes": frame(TEXT, b"d" * 65_536),
+    "letters of more than a byte": frame(TEXT, "žluťoučký 🐎".encode()),
+    "in fragments": frame(TEXT, b"he", last=False) + frame(0, b"ll", last=False) + frame(0, b"o"),
+    "in fragments, a ping between": frame(TEXT, b"he", last=False) + frame(PING, b"?") + frame(0, b"llo"),
+    "binary": frame(BINARY, b"\x00\xff"),
+    "a ping": frame(PING, b"there?"),
+    "a pong of nobody": frame(10, b"there"),
+}
+ENDING = {
+    "a close": frame(CLOSE, struct.pack("!H", 1000) + b"done"),
+    "a close without a word": frame(CLOSE),
+    "a last word": frame(TEXT, b"bye"),
+    "not masked": frame(TEXT, b"hello", mask=None),
+    "not UTF-8": frame(TEXT, b"\xff\xfe"),
+    "a reserved bit": bytes([0xC1]) + frame(TEXT, b"hello")[1:],
+    "of no kind": frame(3, b"hello"),
+    "a text within a text": frame(TEXT, b"he", last=False) + frame(TEXT, b"llo"),
+    "the rest of nothing": frame(0, b"llo"),
+    "a ping in fragments": frame(PING, b"?", last=False),
+    "too large": frame(TEXT, b"e" * (MOST + 1)),
+    "too large by its head alone": frame(TEXT, b"f" * 70_000)[:20],
+}
+AFTER = frame(TEXT, b"after it")
+
+
+@pytest.mark.parametrize("name", [*GOOD, *ENDING])
+async def test_a_frame_is_what_the_library_makes_of_it(name):
+    pieces = [frame(TEXT, b"before it"), {**GOOD, **ENDING}[name], AFTER]
+    alone = await told(WebSocketsSansIOProtocol, pieces)
+    assert await told(Sockets, pieces) == alone
+    assert alone[0][0] == {"type": "websocket.receive", "text": "before it"}
+    assert (alone[0][-2].get("text") == "after it") == (name in GOOD)
+
+
+@pytest.mark.parametrize("name", ENDING)
+async def test_what_ends_it_may_come_in_two_pieces(name):
+    alone, _, ended = await told(WebSocketsSansIOProtocol, [ENDING[name]])
+    for at in range(1, min(len(ENDING[name]), 20)):
+        heard, _, ended_too = await told(Sockets, [ENDING[name][:at], ENDING[name][at:]])
+        assert (heard[-1], ended_too) == (alone[-1], ended), at
+
+
+@given(st.lists(st.sampled_from(sorted(set(GOOD) - {"of 65,535"})), max_size=5), st.data())
+@settings(max_examples=150, deadline=None)
+def test_frames_may_be_cut_anywhere(names, data):
+    frames = [GOOD[name] for name in names] + [AFTER]
+    stream = b"".join(frames)
+    cuts = sorted(data.draw(st.lists(st.integers(0, min(len(stream), 300)), max_size=8)))
+    pieces = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True) if b > a]
+    heard, said, _ = asyncio.run(told(Sockets, pieces))
+    alone, same, _ = asyncio.run(told(WebSocketsSansIOProtocol, frames))
+    assert heard == alone
+    assert sorted(said) == sorted(same)  # a pong may come before or after
+
+
+async def test_byte_by_byte_it_is_the_same_text():
+    pieces = [bytes([byte]) for byte in frame(TEXT, b"x" * 300) + AFTER]
+    heard, _, _ = await told(Sockets, pieces)
+    assert [message.get("text") for message in heard[:2]] == ["x" * 300, "after it"]
+
+
+async def test_most_frames_go_the_short_way(monkeypatch):
+    """Or all the tests above would compare the library with itself."""
+    longer = []
+    monkeypatch.setattr(Sockets, "_by_the_library", lambda _self, data: longer.append(data))
+    app = App()
+    monkeypatch.undo()
+    made, _ = await opened(Sockets, app)
+    monkeypatch.setattr(Sockets, "_by_the_library", lambda _self, data: longer.append(data))
+    made.data_received(frame(TEXT, b"a") + frame(TEXT, b"b" * 500) + frame(TEXT, b"c" * 65_535))
+    await settled()
+    assert [len(message["text"]) for message in app.heard] == [1, 500, 65_535]
+    assert longer == []
+
+
+async def test_what_is_said_before_a_close_comes_before_it():
+    _, said, _ = await told(Sockets, [frame(TEXT, b"bye")])
+    assert said == b"\x81\x03bye" + b"\x81\x0dand good luck" + b"\x88\x02" + struct.pack("!H", 4409)
+
+
+async def test_what_is_said_at_once_goes_out_in_one_piece():
+    app = App(reads=False)
+    _, wire = await opened(Sockets, app)
+    wrote = []
+    wire.write = wrote.append
+    for text in ("one", "two"):
+        await app.send({"type": "websocket.send", "text": text})
+    assert wrote == []
+    await settled()
+    assert wrote == [b"\x81\x03one\x81\x03two"]
+
+
+async def test_a_page_that_sends_faster_than_it_is_read_is_dropped(caplog):
+    app = App(reads=False)
+    made, wire = await opened(Sockets, app)
+    made.data_received(frame(TEXT, b"{}") * (MAX_WAITING - 1))
+    assert not wire.ended
+    assert made.read_paused
+    with caplog.at_level(logging.WARNING):
+        made.data_received(frame(TEXT, b"{}") * 50)
+    assert wire.ended == "aborted"
+    assert made.queue.qsize() <= MAX_WAITING
+    assert [record.message for record in caplog.records] == ["a socket was dropped: it sent faster than it was read"]
+
+
+async def test_nobody_waits_for_a_page_that_does_not_read():
+    app = App(reads=False)
+    made, wire = await opened(Sockets, app)
+    made.pause_writing()
+    wire.unread = MOST_UNREAD
+    await asyncio.wait_for(app.send({"type": "websocket.send", "text": "still kept"}), 1)
+    await settled()
+    assert wire.written.endswith(b"still kept")
+    wire.unread = MOST_UNREAD + 1
+    await asyncio.wait_for(app.send({"type": "websocket.send", "text": "too much"}), 1)
+    assert wire.ended == "aborted"
+
+
+async def test_who_pings_and_never_reads_the_answers_is_dropped():
+    made, wire = await opened(Sockets, App(reads=False))
+    made.pause_writing()
+    wire.unread = MOST_UNREAD
+    made.data_received(frame(PING))
+    assert not wire.ended
+    wire.unread += 1
+    made.data_received(frame(PING))
+    assert wire.ended == "aborted"
+
+
+async def test_nobody_waits_to_close_a_page_that_does_not_read():
+    app = App(reads=False)
+    made, wire = await opened(Sockets, app)
+    made.pause_writing()
+    await asyncio.wait_for(app.send({"type": "websocket.close", "code": 4401}), 1)
+    assert wire.ended == "aborted"
+
+
+async def test_what_is_sent_to_a_page_that_is_gone_is_nobodys_trouble():
+    app = App(reads=False)
+    made, wire = await opened(Sockets, app)
+    made.connection_lost(None)
+    await app.send({"type": "websocket.send", "text": "hello?"})
+    await settled()
+    assert wire.written == b""
+
+
+async def test_a_server_that_stops_says_what_it_had_to_say_first():
+    app = App(reads=False)
+    made, wire = await opened(Sockets, app)
+    await app.send({"type": "websocket.send", "text": "last"})
+    made.shutdown()
+    assert wire.written == b"\x81\x04last" + b"\x88\x02" + struct.pack("!H", 1012)
+    assert wire.ended == "closed"
+
+
+# -- a real one -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    config = uvicorn.Config(
+        App(), port=0, ws=Sockets, ws_per_message_deflate=False, log_config=None, lifespan="off", access_log=False
+    )
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
+        thread.start()
+        yield listening.getsockname()[1]
+        server.should_exit = True
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def exactly(line: socket.socket, size: int) -> bytes:
+    got = b""
+    while len(got) < size:
+        more = line.recv(size - len(got))
+        assert more
+        got += more
+    return got
+
+
+def test_over_a_real_connection(port):
+    with contextlib.closing(socket.create_connection(("127.0.0.1", port), timeout=10)) as line:
+        line.sendall(HEAD)
+        assert b" 101 " in line.recv(4096)
+        for size in (1, 200, 20_000):
+            line.sendall(frame(TEXT, b"x" * size))
+            answer = frame(TEXT, b"x" * size, mask=None)
+            assert exactly(line, len(answer)) == answer
+        # All at once, more than the kernel takes in one piece.
+        line.sendall(frame(TEXT, b"y" * 3000) * 100)
+        answer = frame(TEXT, b"y" * 3000, mask=None) * 100
+        assert exactly(line, len(answer)) == answer
+        line.sendall(frame(TEXT, b"bye"))
+        last = b"\x81\x03bye" + b"\x81\x0dand good luck" + b"\x88\x02" + struct.pack("!H", 4409)
+        assert exactly(line, len(last)) == last
+        line.sendall(frame(CLOSE, struct.pack("!H", 4409)))
+        assert line.recv(10) == b""
+    assert uvicorn_sockets._full == []
