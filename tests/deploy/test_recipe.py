@@ -70,7 +70,7 @@ def test_what_a_unit_runs_is_there(name):
         if "manage.py" in words:
             assert words[1] in get_commands() or words[1] == "dbshell"
         elif "-m" in words:
-            assert words[1] in ("daphne", "celery")
+            assert words[1] in ("uvicorn", "celery")
         else:
             assert os.access(ROOT / program.removeprefix("/opt/telehealth/"), os.X_OK)
         for file in re.findall(r"deploy/\S+", command):
@@ -93,9 +93,9 @@ def test_only_the_migration_gets_the_owners_password():
         assert any("/etc/telehealth/owner/" in line for line in given) == (name in OWNERS), name
 
 
-def test_daphne_listens_on_loopback_where_nginx_looks_for_it():
+def test_the_server_listens_on_loopback_where_nginx_looks_for_it():
     (command,) = read_unit((DEPLOY / "systemd/telehealth-web@.service").read_text())["ExecStart"]
-    assert "-b 127.0.0.1 -p %i --proxy-headers" in command
+    assert "--host 127.0.0.1 --port %i --forwarded-allow-ips 127.0.0.1 " in command
     started = set(re.findall(r"telehealth-web@(\d+)", (DEPLOY / "systemd/telehealth.target").read_text()))
     asked = re.findall(r"server 127\.0\.0\.1:(\d+)", (DEPLOY / "nginx/telehealth.conf").read_text())
     assert started == set(asked) == {"8001", "8002"}
