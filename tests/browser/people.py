@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 
 from tests.browser.product import CLINICIAN, Product
 
@@ -40,13 +40,18 @@ WATCH = """
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        # Playwright's own "--headless" is the old mode on some versions; ours is in ARGUMENTS.
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=False, args=ARGUMENTS)
-        try:
-            yield browser
-        finally:
-            browser.close()
+    with sync_playwright() as playwright, launched(playwright) as browser:
+        yield browser
+
+
+@contextmanager
+def launched(playwright: Playwright, *more: str) -> Iterator[Browser]:
+    # Playwright's own "--headless" is the old mode on some versions; ours is in ARGUMENTS.
+    browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=False, args=[*ARGUMENTS, *more])
+    try:
+        yield browser
+    finally:
+        browser.close()
 
 
 def visitor(browser: Browser, *, width: int = 1280, height: int = 800, dark: bool = False) -> BrowserContext:
