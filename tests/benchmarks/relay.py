@@ -29,8 +29,19 @@ WARM = 0.02
 ROOMS = (200, 500)
 MARK = "bench-mark"
 BIN = Path(sys.executable).parent
+UVICORN = [BIN / "uvicorn", "--host", "127.0.0.1", "--port", "{port}", "--log-level", "error", "--no-access-log"]
 SERVERS = {
-    "uvicorn": [BIN / "uvicorn", "--host", "127.0.0.1", "--port", "{port}", "--log-level", "error", "--no-access-log"],
+    "uvicorn": UVICORN,
+    # as deploy/systemd/telehealth-web@.service has it
+    "ours": [
+        *UVICORN,
+        "--ws",
+        "telehealth.uvicorn_sockets:Sockets",
+        "--ws-max-size",
+        "65536",
+        "--ws-per-message-deflate",
+        "false",
+    ],
     "daphne": [BIN / "daphne", "-v", "0", "-b", "127.0.0.1", "-p", "{port}"],
 }
 APP = "tests.benchmarks.relay_apps:application"
@@ -88,11 +99,11 @@ def _servers(redis: str, rooms: int) -> dict[str, Any]:
         "PeerServer": _peer_server(rooms),
         "bare, daphne": _simple("bare", "daphne", rooms, redis),
         "groups, uvicorn": _simple("groups", "uvicorn", rooms, redis),
-        "product, uvicorn": _product(["uvicorn"], rooms, ""),
+        "product, uvicorn": _product(["ours"], rooms, ""),
         "product, daphne": _product(["daphne"], rooms, ""),
     }
     if rooms == ROOMS[0]:
-        found["product, two uvicorns"] = _product(["uvicorn", "uvicorn"], rooms, redis)
+        found["product, two uvicorns"] = _product(["ours", "ours"], rooms, redis)
     return found
 
 
