@@ -11,7 +11,7 @@ import os
 import secrets
 from collections import OrderedDict, defaultdict
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -99,7 +99,9 @@ class Bus:
 
     def __init__(self, url: str, secret: str, name: str, heard: Callable[[Letter], Awaitable[None]]) -> None:
         self._seal, self._heard, self._own = Seal(secret), heard, _channel(name)
-        self._redis = redis.Redis.from_url(url, socket_keepalive=True)
+        # RESP2: of what comes by RESP3 the library writes a line for its log, whether somebody reads that or not.
+        options: dict[str, Any] = {"socket_keepalive": True, "protocol": 2}
+        self._redis = redis.Redis.from_url(url, **options)
         self._pubsub = self._redis.pubsub(ignore_subscribe_messages=True)
         self._up = asyncio.Event()
         #: to which process
