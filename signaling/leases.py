@@ -35,7 +35,7 @@ Sample = tuple[UUID, UUID, datetime, Quality, float | None]
 
 
 class _Seat(NamedTuple):
-    """What a claim has to know of it, in the order of `_LEASABLE`."""
+    """What a claim has to know of it, in the order of `_SEATS`."""
 
     role: str
     patient: UUID
@@ -44,14 +44,19 @@ class _Seat(NamedTuple):
     took_back: bool
 
 
-#: By hand: a leg waits for it, and the ORM takes longer to write it than the database to run it.
-_LEASABLE = f"""
+#: By hand: a leg waits for them, and the ORM takes longer to write them than the database to run them.
+_FREE = f"""
+SELECT c.id FROM {Consult._meta.db_table} c
+WHERE c.id IN (MARKS) AND c.ended_at IS NULL
+    AND (c.worker = '' OR c.worker = %s OR c.worker_until IS NULL OR c.worker_until < NOW)
+ORDER BY c.id
+"""  # noqa: S608  (the name of a table)
+#: a statement of its own: what is read in the one that waits for a lock may be older than the lock
+_SEATS = f"""
 SELECT c.id, p.id, p.role, c.patient_id, c.clinic_id,
     EXISTS (SELECT 1 FROM {Consent._meta.db_table} w WHERE w.consult_id = c.id AND w.act = '{Consent.Act.WITHDRAWN}')
 FROM {Participant._meta.db_table} p JOIN {Consult._meta.db_table} c ON c.id = p.consult_id
-WHERE p.id IN (MARKS) AND p.left_at IS NULL AND c.ended_at IS NULL
-    AND (c.worker = '' OR c.worker = %s OR c.worker_until IS NULL OR c.worker_until < NOW)
-ORDER BY c.id
+WHERE c.id IN (MARKS) AND p.left_at IS NULL
 """  # noqa: S608  (names of tables and a constant)
 _BY_VENDOR = {
     "postgresql": ("STATEMENT_TIMESTAMP()", "FOR UPDATE OF c SKIP LOCKED"),
@@ -60,16 +65,19 @@ _BY_VENDOR = {
 }
 
 
-def _leasable(worker: str, participants: Collection[UUID]) -> dict[tuple[UUID, UUID], _Seat]:
-    """Seats of these in consults that are free, ours or lapsed: by (consult, participant), their consults locked."""
+def _asked(sql: str, ids: Collection[Any], *more: Any) -> list[tuple[Any, ...]]:
+    return rows.read(sql.replace("MARKS", ", ".join(["%s"] * len(ids))), [*ids, *more]) if ids else []
+
+
+def _leasable(worker: str, consults: Collection[UUID]) -> dict[tuple[UUID, UUID], _Seat]:
+    """Seats of those of these consults that are free, ours or lapsed, which are locked: by (consult, participant)."""
     now, lock = _BY_VENDOR[connection.vendor]
-    sql = _LEASABLE.replace("MARKS", ", ".join(["%s"] * len(participants))).replace("NOW", now) + lock
-    found = rows.read(sql, [*map(rows.stored, participants), worker])
+    free = [pk for (pk,) in _asked(_FREE.replace("NOW", now) + lock, list(map(rows.stored, consults)), worker)]
     return {
         (rows.given_uuid(consult), rows.given_uuid(who)): _Seat(
             role, rows.given_uuid(patient), rows.given_uuid(clinic), bool(took_back)
         )
-        for consult, who, role, patient, clinic, took_back in found
+        for consult, who, role, patient, clinic, took_back in _asked(_SEATS, free)
     }
 
 
@@ -79,7 +87,7 @@ def claim_many(worker: str, asks: Sequence[Ask]) -> list[bool]:
 
     Of workers that ask at once exactly one gets a consult: it locks the row, the others pass it over.
     """
-    seats = _leasable(worker, {who for _, who, _ in asks})
+    seats = _leasable(worker, {consult for consult, _, _ in asks})
     withdrawn = _not_given_since({consult for (consult, _), seat in seats.items() if seat.took_back})
     may_speak = _may_speak(who for consult, who, leg in asks if leg == "voice" and (consult, who) in seats)
     granted = [

@@ -380,6 +380,9 @@ LOGGING: dict[str, Any] = {
         "celery": {"level": "WARNING"},
         # In place of its own handler, which would print an exception's message.
         "uvicorn": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+        "uvicorn.error": {"level": "WARNING"},
+        # Paths with what staff searched for, beside their addresses.
+        "uvicorn.access": {"handlers": [], "level": "CRITICAL", "propagate": False},
         "aioice": {"level": "ERROR"},
         "aiortc": {"level": "ERROR"},
     },

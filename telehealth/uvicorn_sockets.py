@@ -13,7 +13,7 @@ from typing import Any
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.protocol import State
 
-from signaling.protocol import MAX_WAITING
+from signaling.protocol import MAX_WAITING, Rate
 
 try:
     from websockets.speedups import apply_mask
@@ -26,6 +26,11 @@ logger = logging.getLogger(__name__)
 ENOUGH_WAITING = 16
 #: bytes that may wait for a page that does not read; who does not take so much is gone
 MOST_UNREAD = 1024 * 1024
+#: what goes the long way, a second and at once: frames or kilobytes. Of pings the application sees nothing to limit
+LONG_PER_SECOND, LONG_AT_ONCE = 200, 400
+#: seconds until a socket is let in, and until one that is closed is gone
+OPEN_WITHIN, GONE_WITHIN = 20.0, 5.0
+_NOT_UNDERSTOOD = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 #: RFC 6455, section 5.2: the last frame of a text; a mask follows; the length stands in two, or in eight more bytes
 _WHOLE_TEXT, _LAST, _MASKED, _LONG, _LONGER = 0x81, 0x80, 0x80, 126, 127
 
@@ -67,7 +72,46 @@ class Sockets(WebSocketsSansIOProtocol):
         self._begun = b""
         #: something came that is not for the short way: all that follows goes the long one
         self._long_way = False
+        self._long = Rate(LONG_PER_SECOND, LONG_AT_ONCE, self.loop.time())
         self._unsent: list[bytes] = []
+        self._late: asyncio.TimerHandle | None = None
+        self._application, self.app = self.app, self._to_its_end
+
+    async def _to_its_end(self, *given: Any) -> None:
+        try:
+            await self._application(*given)
+        finally:
+            self._send_now()  # the transport is closed next
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._late = self.loop.call_later(OPEN_WITHIN, self._give_up)
+
+    def _give_up(self) -> None:
+        if not self.handshake_complete:
+            self.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._unsent.clear()
+        if self._late:
+            self._late.cancel()
+        super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """Of one socket: what goes wrong with it may not keep the others from being told."""
+        try:
+            self._send_now()
+            if self.handshake_initiated and self.conn.state in (State.CONNECTING, State.OPEN):
+                super().shutdown()
+            else:
+                self.transport.close()
+        except Exception:
+            logger.exception("a socket could not be told that the server stops")
+            self.transport.abort()
+        self.loop.call_later(GONE_WITHIN, self.transport.abort)
+
+    def keepalive_timeout(self) -> None:
+        self.transport.abort()  # nobody is there to take a last word
 
     # -- from the page ---------------------------------------------------------------------------------
 
@@ -75,7 +119,7 @@ class Sockets(WebSocketsSansIOProtocol):
         if self._begun:
             data, self._begun = self._begun + data, b""
         at = 0
-        while at < len(data) and self._may_be_short:
+        while at < len(data) and self._may_be_short and not self.transport.is_closing():
             end = self._end(data, at)
             if end > len(data):
                 self._begun = data[at:]
@@ -116,28 +160,47 @@ class Sockets(WebSocketsSansIOProtocol):
         except UnicodeDecodeError:
             self._by_the_library(frame)
             return
-        waiting = self.queue.qsize()
-        if waiting >= MAX_WAITING:
-            if not self.transport.is_closing():
-                logger.warning("a socket was dropped: it sent faster than it was read")
-            self.transport.abort()
+        if self._drops(self.queue.qsize()):
             return
         self.queue.put_nowait({"type": "websocket.receive", "text": text})
-        if waiting >= ENOUGH_WAITING and not self.read_paused:
+        if self.queue.qsize() > ENOUGH_WAITING and not self.read_paused:
             self.read_paused = True
             self.transport.pause_reading()
 
+    def _drops(self, waiting: int) -> bool:
+        """Whether this socket is dropped, at once and without a word, since so much of it waits."""
+        if waiting < MAX_WAITING:
+            return False
+        if not self.transport.is_closing():
+            logger.warning("a socket was dropped: it sent faster than it was read")
+            self.transport.abort()
+        return True
+
     def _by_the_library(self, data: bytes) -> None:
         self._send_now()  # its answer comes after what was said before
-        super().data_received(data)
-        if self._is_deaf:
+        took = all(self._long.take(self.loop.time()) for _ in range(1 + len(data) // 1024))
+        if self._is_deaf or self._drops(0 if took else MAX_WAITING):
             self.transport.abort()
+            return
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            # The library takes what is no handshake to it without a word, and would wait for ever.
+            self.handshake_complete = self.close_sent = True
+            self.transport.write(_NOT_UNDERSTOOD)
+            self.transport.close()
+        self._drops(len(self.frames))
+        if self.transport.is_closing():
+            self.loop.call_later(GONE_WITHIN, self.transport.abort)
+
+    def send_receive_event_to_app(self) -> None:
+        if not self._drops(self.queue.qsize()):
+            super().send_receive_event_to_app()
 
     # -- to the page -----------------------------------------------------------------------------------
 
     async def send(self, message: Any) -> None:
         """Waits for nobody: what a page does not read is kept up to a limit, and beyond it the page is dropped."""
-        if self.disconnected or self.close_sent:
+        if self.disconnected or self.close_sent or (self.handshake_complete and self.conn.state is not State.OPEN):
             return  # as with Daphne: the event that says so is on its way
         if self._is_deaf or (message["type"] == "websocket.close" and not self.writable.is_set()):
             self.transport.abort()
@@ -160,13 +223,10 @@ class Sockets(WebSocketsSansIOProtocol):
         self._unsent += (_head(len(body)), body)
 
     def _send_now(self) -> None:
-        if self._unsent:
-            frames, self._unsent = self._unsent, []
+        frames, self._unsent = self._unsent, []
+        # uvloop raises where something is written to what is gone.
+        if frames and not self.disconnected and not self.transport.is_closing():
             self.transport.write(b"".join(frames))
-
-    def shutdown(self) -> None:
-        self._send_now()
-        super().shutdown()
 
 
 def _send_all() -> None:

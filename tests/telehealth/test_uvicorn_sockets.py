@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 import uvicorn
+from django.conf import settings as django_settings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -49,9 +50,11 @@ class Wire(asyncio.Transport):
 
     def __init__(self) -> None:
         super().__init__()
-        self.written, self.unread, self.ended = b"", 0, ""
+        self.written, self.unread, self.ended, self.lost = b"", 0, "", False
 
     def write(self, data: bytes) -> None:
+        if self.lost:
+            raise RuntimeError("the handler is closed")  # as uvloop's do
         if not self.ended:
             self.written += data
 
@@ -96,12 +99,22 @@ class App:
                 await send({"type": "websocket.close", "code": 4409})
 
 
-async def opened(kind: type[WebSocketsSansIOProtocol], app: App) -> tuple[WebSocketsSansIOProtocol, Wire]:
+def lose(made: WebSocketsSansIOProtocol, wire: Wire) -> None:
+    wire.lost = True
+    made.connection_lost(None)
+
+
+def begun(kind: type[WebSocketsSansIOProtocol], app) -> tuple[WebSocketsSansIOProtocol, Wire]:
     config = uvicorn.Config(app, ws_max_size=MOST, ws_per_message_deflate=False, log_config=None, lifespan="off")
     config.load()
     wire = Wire()
     made = kind(config=config, server_state=ServerState(), app_state={})
     made.connection_made(wire)
+    return made, wire
+
+
+async def opened(kind: type[WebSocketsSansIOProtocol], app: App) -> tuple[WebSocketsSansIOProtocol, Wire]:
+    made, wire = begun(kind, app)
     made.data_received(HEAD)
     await settled()
     assert b" 101 " in wire.written
@@ -124,7 +137,7 @@ async def told(kind: type[WebSocketsSansIOProtocol], pieces: list[bytes]) -> tup
         made.data_received(piece)
         await settled()
     said, ended = wire.written, wire.ended
-    made.connection_lost(None)
+    lose(made, wire)
     await settled()
     return app.heard, said, ended
 
@@ -275,10 +288,97 @@ async def test_nobody_waits_to_close_a_page_that_does_not_read():
 async def test_what_is_sent_to_a_page_that_is_gone_is_nobodys_trouble():
     app = App(reads=False)
     made, wire = await opened(Sockets, app)
-    made.connection_lost(None)
+    lose(made, wire)
     await app.send({"type": "websocket.send", "text": "hello?"})
     await settled()
     assert wire.written == b""
+
+
+async def test_whoever_is_gone_keeps_nobody_from_what_was_said_to_them():
+    left, stays = App(reads=False), App(reads=False)
+    gone, gone_wire = await opened(Sockets, left)
+    _, wire = await opened(Sockets, stays)
+    for app in (left, stays):
+        await app.send({"type": "websocket.send", "text": "news"})
+    lose(gone, gone_wire)
+    await settled()
+    assert wire.written == b"\x81\x04news"
+    await stays.send({"type": "websocket.send", "text": "more"})
+    await settled()
+    assert wire.written.endswith(b"\x81\x04more")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [b"content-length: 3\r\n", b"transfer-encoding: chunked\r\n", b"a: b\r\n" * 130, b"a: " + b"b" * 9000 + b"\r\n"],
+)
+async def test_what_is_no_handshake_is_answered_and_ended(more):
+    made, wire = begun(Sockets, App())
+    made.data_received(HEAD.replace(b"host:", more + b"host:"))
+    await settled()
+    assert wire.written.startswith(b"HTTP/1.1 400 ")
+    assert wire.ended == "closed"
+    made.shutdown()
+
+
+async def test_who_is_not_let_in_in_time_is_dropped(monkeypatch):
+    monkeypatch.setattr(uvicorn_sockets, "OPEN_WITHIN", 0.01)
+
+    async def thinking(_scope, _receive, _send):
+        await asyncio.sleep(30)
+
+    made, wire = begun(Sockets, thinking)
+    made.data_received(HEAD)
+    await asyncio.sleep(0.1)
+    assert wire.ended == "aborted"
+
+
+FLOODS = {
+    "texts": frame(TEXT, b"{}"),
+    "binary frames": frame(BINARY),
+    "pings": frame(PING),
+    "pongs": frame(10),
+    "beginnings": frame(TEXT, last=False) + frame(0, last=False) * 9 + frame(0),
+    "fragments without end": frame(0, last=False),
+}
+
+
+@pytest.mark.parametrize("name", FLOODS)
+async def test_a_flood_is_dropped_whatever_it_consists_of(name):
+    made, wire = await opened(Sockets, App(reads=False))
+    if name.startswith("fragments"):
+        made.data_received(frame(TEXT, last=False))
+    for _ in range(100):
+        made.data_received(FLOODS[name] * 30)
+        if wire.ended:
+            break
+    assert wire.ended == "aborted"
+    assert made.queue.qsize() <= MAX_WAITING
+    assert len(made.frames) <= 2 * MAX_WAITING
+
+
+async def test_an_application_that_fails_has_said_what_it_said():
+    async def failing(_scope, receive, send):
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.send", "text": "last"})
+
+    made, wire = begun(Sockets, failing)
+    made.data_received(HEAD)
+    await settled()
+    assert wire.written.endswith(b"\x81\x04last")
+    assert wire.ended == "closed"
+
+
+async def test_after_the_pages_own_close_nothing_is_said():
+    app = App(reads=False)
+    made, wire = await opened(Sockets, app)
+    made.data_received(ENDING["a close"])
+    said = wire.written
+    await app.send({"type": "websocket.send", "text": "late"})
+    await settled()
+    assert wire.written == said
+    assert said.startswith(b"\x88")
 
 
 async def test_a_server_that_stops_says_what_it_had_to_say_first():
@@ -288,6 +388,26 @@ async def test_a_server_that_stops_says_what_it_had_to_say_first():
     made.shutdown()
     assert wire.written == b"\x81\x04last" + b"\x88\x02" + struct.pack("!H", 1012)
     assert wire.ended == "closed"
+
+
+async def test_a_server_stops_whatever_state_its_sockets_are_in():
+    early, wire = begun(Sockets, App())
+    early.shutdown()
+    assert wire.ended
+    closing, wire = await opened(Sockets, App(reads=False))
+    closing.data_received(ENDING["a close"])
+    closing.shutdown()
+    assert wire.ended
+    lost, wire = await opened(Sockets, App(reads=False))
+    lose(lost, wire)
+    lost.shutdown()
+
+
+def test_no_log_of_uvicorns_own_has_a_path_or_an_address():
+    access = django_settings.LOGGING["loggers"]["uvicorn.access"]
+    assert (access["handlers"], access["propagate"]) == ([], False)
+    own = [django_settings.LOGGING["loggers"][name] for name in ("uvicorn", "uvicorn.error")]
+    assert {logger["level"] for logger in own} == {"WARNING"}
 
 
 # -- a real one -----------------------------------------------------------------------------------------------
