@@ -228,6 +228,14 @@ async def test_what_is_said_before_a_close_comes_before_it():
     assert said == b"\x81\x03bye" + b"\x81\x0dand good luck" + b"\x88\x02" + struct.pack("!H", 4409)
 
 
+async def test_an_answer_to_a_close_comes_after_what_was_said_before():
+    app = App(reads=False)
+    made, wire = await opened(Sockets, app)
+    await app.send({"type": "websocket.send", "text": "last"})
+    made.data_received(frame(CLOSE, struct.pack("!H", 1000)))
+    assert wire.written == b"\x81\x04last" + b"\x88\x02" + struct.pack("!H", 1000)
+
+
 async def test_what_is_said_at_once_goes_out_in_one_piece():
     app = App(reads=False)
     _, wire = await opened(Sockets, app)
