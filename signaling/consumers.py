@@ -154,7 +154,8 @@ class VisitConsumer(Watched):
 
     async def describe(self, frame: protocol.Description) -> None:
         sdp.check_description(frame.sdp, frame.leg)
-        if not await self.leg_open(frame):
+        if (why := self.not_open(frame)) is not None:
+            await self.say_why(why)
             return
         if frame.leg != "call" and not self.offers.take(time.monotonic()):
             await self.fault("too_often", "The connection is tried too often. Wait a moment.")
@@ -169,10 +170,13 @@ class VisitConsumer(Watched):
         self.candidates += 1
         if self.candidates > protocol.MAX_CANDIDATES:
             await self.fault("too_many", "Too many network addresses were offered.")
-        elif await self.leg_open(frame) and sdp.candidate_allowed(
-            frame.candidate, frame.leg, relay_only=self.relay_only and frame.leg == "call"
-        ):
-            if self.relay_only and frame.leg == "call":
+            return
+        if (why := self.not_open(frame)) is not None:
+            await self.say_why(why)
+            return
+        relay_only = self.relay_only and frame.leg == "call"
+        if sdp.candidate_allowed(frame.candidate, frame.leg, relay_only=relay_only):
+            if relay_only:
                 frame.candidate = sdp.without_related(frame.candidate)
             await self.forward(frame)
 
@@ -183,22 +187,23 @@ class VisitConsumer(Watched):
             except DatabaseError:  # the page says it again when it is back
                 logger.exception("that a visit goes on by telephone could not be written down")
 
-    async def leg_open(self, frame: protocol.Description | protocol.Candidate) -> bool:
-        """Whether this leg may be negotiated now; answers with a fault when not."""
+    def not_open(self, frame: protocol.Description | protocol.Candidate) -> tuple[str, str] | None:
+        """Why this leg may not be negotiated now: a fault's code and words, both empty to say nothing. None: it may."""
         view = self.view
         if view is None or view.consult.is_over:
-            return False
+            return "", ""
         if frame.leg == "call":
             if not self.gate:
-                await self.fault("gate_shut", "The call is not open yet.")
-                return False
+                return "gate_shut", "The call is not open yet."
             if frame.negotiation != self.negotiation:
-                await self.fault("stale", "That belongs to an earlier connection.")
-                return False
-        if frame.leg == "voice" and not (self.role == "patient" and view.stage == "consent"):
-            await self.fault("no_voice", "There is nothing to record now.")
-            return False
-        return True
+                return "stale", "That belongs to an earlier connection."
+        elif frame.leg == "voice" and not (self.role == "patient" and view.stage == "consent"):
+            return "no_voice", "There is nothing to record now."
+        return None
+
+    async def say_why(self, why: tuple[str, str]) -> None:
+        if why[0]:
+            await self.fault(*why)
 
     async def forward(self, frame: protocol.Description | protocol.Candidate) -> None:
         if frame.leg == "call":

@@ -229,14 +229,11 @@ class Relay:
         # The newest: when a page changes networks, its dead socket stays open here for a while beside the new one.
         for socket in reversed(self._here.get(letter.seat, ())):
             if socket.tab == letter.to_tab:
-                await self._hand_over(socket, letter)
+                try:
+                    await socket.take(letter.text, letter.from_tab)
+                except Exception:  # a socket that is just closing, or whose database is away, is not its peer's trouble
+                    logger.exception("a frame could not be handed over")
                 return
-
-    async def _hand_over(self, socket: Socket, letter: Letter) -> None:
-        try:
-            await socket.take(letter.text, letter.from_tab)
-        except Exception:  # a socket that is just closing, or whose database is away, is not its peer's trouble
-            logger.exception("a frame could not be handed over")
 
     async def close(self) -> None:
         if self._bus:
