@@ -58,27 +58,46 @@ SELECT c.id, p.id, p.role, c.patient_id, c.clinic_id,
 FROM {Participant._meta.db_table} p JOIN {Consult._meta.db_table} c ON c.id = p.consult_id
 WHERE c.id IN (MARKS) AND p.left_at IS NULL
 """  # noqa: S608  (names of tables and a constant)
+_LEASE = f"""
+UPDATE {Consult._meta.db_table} SET worker_until = UNTIL, worker = %s WHERE id IN (MARKS) RETURNING id
+"""  # noqa: S608  (the name of a table)
+_SECONDS = int(LEASE.total_seconds())
+#: now, a lease from now, and a lock
 _BY_VENDOR = {
-    "postgresql": ("STATEMENT_TIMESTAMP()", "FOR UPDATE OF c SKIP LOCKED"),
+    "postgresql": (
+        "STATEMENT_TIMESTAMP()",
+        f"STATEMENT_TIMESTAMP() + INTERVAL '{_SECONDS} seconds'",
+        "FOR UPDATE OF c SKIP LOCKED",
+    ),
     # it has one writer at a time, and nothing to lock
-    "sqlite": ("STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW')", ""),
+    "sqlite": (
+        "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW')",
+        f"STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW', '+{_SECONDS} seconds')",
+        "",
+    ),
 }
 
 
-def _asked(sql: str, ids: Collection[Any], *more: Any) -> list[tuple[Any, ...]]:
-    return rows.read(sql.replace("MARKS", ", ".join(["%s"] * len(ids))), [*ids, *more]) if ids else []
+def _marks(sql: str, ids: Collection[Any]) -> str:
+    return sql.replace("MARKS", ", ".join(["%s"] * len(ids)))
 
 
 def _leasable(worker: str, consults: Collection[UUID]) -> dict[tuple[UUID, UUID], _Seat]:
     """Seats of those of these consults that are free, ours or lapsed, which are locked: by (consult, participant)."""
-    now, lock = _BY_VENDOR[connection.vendor]
-    free = [pk for (pk,) in _asked(_FREE.replace("NOW", now) + lock, list(map(rows.stored, consults)), worker)]
+    now, _, lock = _BY_VENDOR[connection.vendor]
+    sql = _marks(_FREE, consults).replace("NOW", now) + lock
+    free = [pk for (pk,) in rows.read(sql, [*map(rows.stored, consults), worker])]
     return {
         (rows.given_uuid(consult), rows.given_uuid(who)): _Seat(
             role, rows.given_uuid(patient), rows.given_uuid(clinic), bool(took_back)
         )
-        for consult, who, role, patient, clinic, took_back in _asked(_SEATS, free)
+        for consult, who, role, patient, clinic, took_back in (rows.read(_marks(_SEATS, free), free) if free else ())
     }
+
+
+def _lease(worker: str, consults: Collection[UUID]) -> None:
+    until = _BY_VENDOR[connection.vendor][1]
+    rows.read(_marks(_LEASE, consults).replace("UNTIL", until), [worker, *map(rows.stored, consults)])
 
 
 @transaction.atomic
@@ -87,6 +106,8 @@ def claim_many(worker: str, asks: Sequence[Ask]) -> list[bool]:
 
     Of workers that ask at once exactly one gets a consult: it locks the row, the others pass it over.
     """
+    if not asks:
+        return []
     seats = _leasable(worker, {consult for consult, _, _ in asks})
     withdrawn = _not_given_since({consult for (consult, _), seat in seats.items() if seat.took_back})
     may_speak = _may_speak(who for consult, who, leg in asks if leg == "voice" and (consult, who) in seats)
@@ -95,9 +116,8 @@ def claim_many(worker: str, asks: Sequence[Ask]) -> list[bool]:
         for consult, who, leg in asks
     ]
     taken = [ask for ask, yes in zip(asks, granted, strict=True) if yes]
-    Consult.objects.filter(pk__in={consult for consult, _, _ in taken}).update(
-        worker=worker, worker_until=Now() + LEASE
-    )
+    if taken:
+        _lease(worker, {consult for consult, _, _ in taken})
     for consult, who, leg in taken:
         seat = seats[consult, who]
         actor = _actor(worker, seat.clinic)
