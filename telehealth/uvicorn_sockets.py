@@ -127,7 +127,7 @@ class Sockets(WebSocketsSansIOProtocol):
             if end > at:
                 self._whole(data[at:end])
             at = end
-        if at < len(data):
+        if at < len(data) and not self.transport.is_closing():
             self._by_the_library(data[at:])
 
     @property
@@ -160,27 +160,24 @@ class Sockets(WebSocketsSansIOProtocol):
         except UnicodeDecodeError:
             self._by_the_library(frame)
             return
-        if self._drops(self.queue.qsize()):
+        if self.queue.qsize() >= MAX_WAITING:
+            self._drop()
             return
         self.queue.put_nowait({"type": "websocket.receive", "text": text})
         if self.queue.qsize() > ENOUGH_WAITING and not self.read_paused:
             self.read_paused = True
             self.transport.pause_reading()
 
-    def _drops(self, waiting: int) -> bool:
-        """Whether this socket is dropped, at once and without a word, since so much of it waits."""
-        if waiting < MAX_WAITING:
-            return False
+    def _drop(self) -> None:
+        """At once and without a word."""
         if not self.transport.is_closing():
             logger.warning("a socket was dropped: it sent faster than it was read")
             self.transport.abort()
-        return True
 
     def _by_the_library(self, data: bytes) -> None:
         self._send_now()  # its answer comes after what was said before
-        took = all(self._long.take(self.loop.time()) for _ in range(1 + len(data) // 1024))
-        if self._is_deaf or self._drops(0 if took else MAX_WAITING):
-            self.transport.abort()
+        if self._is_deaf or not all(self._long.take(self.loop.time()) for _ in range(1 + len(data) // 1024)):
+            self._drop()
             return
         super().data_received(data)
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
@@ -188,12 +185,15 @@ class Sockets(WebSocketsSansIOProtocol):
             self.handshake_complete = self.close_sent = True
             self.transport.write(_NOT_UNDERSTOOD)
             self.transport.close()
-        self._drops(len(self.frames))
+        if len(self.frames) >= MAX_WAITING:
+            self._drop()
         if self.transport.is_closing():
             self.loop.call_later(GONE_WITHIN, self.transport.abort)
 
     def send_receive_event_to_app(self) -> None:
-        if not self._drops(self.queue.qsize()):
+        if self.queue.qsize() >= MAX_WAITING:
+            self._drop()
+        else:
             super().send_receive_event_to_app()
 
     # -- to the page -----------------------------------------------------------------------------------

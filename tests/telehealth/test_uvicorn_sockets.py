@@ -365,6 +365,15 @@ async def test_a_flood_is_dropped_whatever_it_consists_of(name):
     assert len(made.frames) <= 2 * MAX_WAITING
 
 
+async def test_what_comes_after_a_socket_was_dropped_costs_nothing(monkeypatch):
+    made, wire = await opened(Sockets, App(reads=False))
+    longer = []
+    monkeypatch.setattr(Sockets, "_by_the_library", lambda _self, data: longer.append(data))
+    made.data_received(frame(TEXT, b"{}") * 1000)
+    assert wire.ended == "aborted"
+    assert longer == []
+
+
 async def test_an_application_that_fails_has_said_what_it_said():
     async def failing(_scope, receive, send):
         await receive()
