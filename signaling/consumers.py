@@ -2,6 +2,7 @@
 
 import logging
 import time
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +18,8 @@ from consults.visit import View
 from signaling import entry, ice, presence, protocol, sdp
 from signaling.entry import Visitor
 from signaling.lookout import Place, lookout, session_key
-from signaling.relay import Letter, relay
+from signaling.relay import Letter, TooManyWait, relay
+from signaling.short_way import Rest
 from signaling.watched import BAD_FRAME, LATER, NOT_ALLOWED, OVER, REPLACED, SIGNED_OUT, TOO_FAST, Watched
 
 logger = logging.getLogger(__name__)
@@ -40,6 +42,7 @@ def seat_group(participant_id: object) -> str:
     return f"seat.{participant_id}"
 
 
+_STALE = ("stale", "That belongs to an earlier connection.")
 Passed = protocol.Description | protocol.Candidate | protocol.Media | protocol.Proof
 
 
@@ -100,43 +103,41 @@ class VisitConsumer(Watched):
 
     # -- from the browser ------------------------------------------------------------------------------
 
-    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+    def hear(self, text: str | None) -> Rest:
         if self.closing:
-            return
+            return None
         self.heard = time.monotonic()
         if not self.rate.take(self.heard):
-            await self.shut(TOO_FAST)
-            return
+            return partial(self.shut, TOO_FAST)
         try:
-            if text_data is None:
+            if text is None:
                 raise protocol.BadFrame("binary")
-            frame = protocol.parse(text_data)
+            frame = protocol.parse(text)
             if isinstance(frame, protocol.Hello) == bool(self.connection):
                 raise protocol.BadFrame("hello comes first, and once")
-            await self.carry_out(frame)
+            return self.carry_out(frame)
         except (protocol.BadFrame, sdp.BadDescription) as error:
             logger.info("a frame was refused: %s", error)
-            await self.shut(BAD_FRAME)
+            return partial(self.shut, BAD_FRAME)
 
-    async def carry_out(self, frame: protocol.Received) -> None:
+    def carry_out(self, frame: protocol.Received) -> Rest:
         match frame:
             case protocol.Candidate():
-                await self.trickle(frame)
+                return self.trickle(frame)
             case protocol.Description():
-                await self.describe(frame)
+                return self.describe(frame)
             case protocol.Hello():
-                await self.arrive(frame)
+                return partial(self.arrive, frame)
             case protocol.Checked():
-                await self.note_check(frame)
+                return partial(self.note_check, frame)
             case protocol.Media() | protocol.Proof():
-                if self.gate:
-                    await self.to_peer(frame)
+                return self.to_peer(frame) if self.gate else None
             case protocol.VoiceStop():
-                await self.to_worker({"kind": "voice_stop", "leg": "voice"})
+                return partial(self.to_worker, {"kind": "voice_stop", "leg": "voice"})
             case protocol.Phone():
-                await self.phone()
+                return self.phone
             case protocol.Ping():
-                await self.send_frame({"kind": "pong"})
+                return partial(self.send_frame, {"kind": "pong"})
 
     async def arrive(self, hello: protocol.Hello) -> None:
         assert self.visitor is not None  # noqa: S101  (accepted sockets have a visitor)
@@ -150,35 +151,33 @@ class VisitConsumer(Watched):
             return
         early, self.early = self.early, []
         for text, from_tab in early:
-            await self.take(text, from_tab)
+            if (rest := self.take(text, from_tab)) is not None:
+                await rest()
 
-    async def describe(self, frame: protocol.Description) -> None:
+    def describe(self, frame: protocol.Description) -> Rest:
         sdp.check_description(frame.sdp, frame.leg)
         if (why := self.not_open(frame)) is not None:
-            await self.say_why(why)
-            return
+            return partial(self.fault, *why) if why[0] else None
         if frame.leg != "call" and not self.offers.take(time.monotonic()):
-            await self.fault("too_often", "The connection is tried too often. Wait a moment.")
-            return
+            return partial(self.fault, "too_often", "The connection is tried too often. Wait a moment.")
         relay_only = self.relay_only and frame.leg == "call"
         text = sdp.without_bad_candidates(frame.sdp, frame.leg, relay_only=relay_only)
         cleaned = protocol.Description(frame.leg, frame.negotiation, frame.type, text)
         self.candidates = 0
-        await self.forward(cleaned)
+        return self.forward(cleaned)
 
-    async def trickle(self, frame: protocol.Candidate) -> None:
+    def trickle(self, frame: protocol.Candidate) -> Rest:
         self.candidates += 1
         if self.candidates > protocol.MAX_CANDIDATES:
-            await self.fault("too_many", "Too many network addresses were offered.")
-            return
+            return partial(self.fault, "too_many", "Too many network addresses were offered.")
         if (why := self.not_open(frame)) is not None:
-            await self.say_why(why)
-            return
+            return partial(self.fault, *why) if why[0] else None
         relay_only = self.relay_only and frame.leg == "call"
-        if sdp.candidate_allowed(frame.candidate, frame.leg, relay_only=relay_only):
-            if relay_only:
-                frame.candidate = sdp.without_related(frame.candidate)
-            await self.forward(frame)
+        if not sdp.candidate_allowed(frame.candidate, frame.leg, relay_only=relay_only):
+            return None
+        if relay_only:
+            frame.candidate = sdp.without_related(frame.candidate)
+        return self.forward(frame)
 
     async def phone(self) -> None:
         if self.visitor and self.view and self.gate and self.view.consult.phoned_at is None:
@@ -190,26 +189,20 @@ class VisitConsumer(Watched):
     def not_open(self, frame: protocol.Description | protocol.Candidate) -> tuple[str, str] | None:
         """Why this leg may not be negotiated now: a fault's code and words, both empty to say nothing. None: it may."""
         view = self.view
+        if frame.leg == "call" and self.gate:
+            return None if frame.negotiation == self.negotiation else _STALE
         if view is None or view.consult.is_over:
             return "", ""
         if frame.leg == "call":
-            if not self.gate:
-                return "gate_shut", "The call is not open yet."
-            if frame.negotiation != self.negotiation:
-                return "stale", "That belongs to an earlier connection."
-        elif frame.leg == "voice" and not (self.role == "patient" and view.stage == "consent"):
+            return "gate_shut", "The call is not open yet."
+        if frame.leg == "voice" and not (self.role == "patient" and view.stage == "consent"):
             return "no_voice", "There is nothing to record now."
         return None
 
-    async def say_why(self, why: tuple[str, str]) -> None:
-        if why[0]:
-            await self.fault(*why)
-
-    async def forward(self, frame: protocol.Description | protocol.Candidate) -> None:
+    def forward(self, frame: protocol.Description | protocol.Candidate) -> Rest:
         if frame.leg == "call":
-            await self.to_peer(frame)
-        else:
-            await self.to_worker({**msgspec.to_builtins(frame), "from": self.role})
+            return self.to_peer(frame)
+        return partial(self.to_worker, {**msgspec.to_builtins(frame), "from": self.role})
 
     async def note_check(self, frame: protocol.Checked) -> None:
         """What this page knows of the other end goes into the log; a call goes on when that cannot be written now."""
@@ -227,12 +220,14 @@ class VisitConsumer(Watched):
             logger.exception("a check could not be written down")
             await self.fault("unwritten", "The check is written down later.")
 
-    async def to_peer(self, frame: Passed) -> None:
+    def to_peer(self, frame: Passed) -> Rest:
         if not self.peer:
-            return
+            return None
         letter = Letter(self.peer_id, self.peer, self.tab, protocol.passed_on(frame, self.role))
-        if not await self.relay.pass_on(self.peer_process, letter):
-            await self.fault("not_now", "The other side cannot be reached for the moment.")
+        try:
+            return self.relay.pass_on(self.peer_process, letter)
+        except TooManyWait:
+            return partial(self.fault, "not_now", "The other side cannot be reached for the moment.")
 
     async def to_worker(self, frame: dict[str, Any]) -> None:
         assert self.visitor is not None  # noqa: S101
@@ -255,20 +250,29 @@ class VisitConsumer(Watched):
         if self.connection and not self.closing:
             await self.look()
 
-    async def take(self, text: str, from_tab: str) -> None:
+    def take(self, text: str, from_tab: str) -> Rest:
         """A frame from the other side, if the gate is still open and the other side's page is the one we know."""
         if self.closing:
-            return
+            return None
         if self.view is None:
             # The other side heard of this page sooner than this socket has looked: kept until it has.
             if len(self.early) < protocol.MAX_CANDIDATES:
                 self.early.append((text, from_tab))
-            return
+            return None
         if from_tab != self.peer:
-            # The other side's page is newer than what this socket knows: look, so that the tab comes first.
-            await self.look()
+            return partial(self.look_and_take, text, from_tab)
+        if not self.gate:
+            return None
+        if self.way is None:
+            return partial(self.send_text, text)
+        self.way.say(text)
+        return None
+
+    async def look_and_take(self, text: str, from_tab: str) -> None:
+        """The other side's page is newer than what this socket knows: look, so that the tab comes first."""
+        await self.look()
         if self.gate and from_tab == self.peer:
-            await self.base_send({"type": "websocket.send", "text": text})
+            await self.send_text(text)
 
     async def worker_frame(self, event: dict[str, Any]) -> None:
         if not self.closing and event["tab"] == self.tab:
@@ -367,7 +371,7 @@ class VisitConsumer(Watched):
     # -- to the browser --------------------------------------------------------------------------------
 
     async def send_frame(self, frame: dict[str, Any]) -> None:
-        await self.send(text_data=protocol.encode(frame))
+        await self.send_text(protocol.encode(frame))
 
     async def fault(self, code: str, text: str) -> None:
         await self.send_frame({"kind": "fault", "code": code, "text": text})

@@ -8,7 +8,7 @@ from accounts.models import User
 from consults.hints import board_group, clinician_group
 from signaling import entry, protocol, watched
 from signaling.ending import ended
-from signaling.watched import BAD_FRAME, SIGNED_OUT, Watched
+from signaling.watched import SIGNED_OUT, Watched
 
 logger = logging.getLogger(__name__)
 
@@ -39,9 +39,6 @@ class DashboardConsumer(Watched):
         if self.group:
             await self.channel_layer.group_discard(self.group, self.channel_name)
 
-    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        await self.close(code=BAD_FRAME)
-
     async def watch(self) -> None:
         while True:
             await asyncio.sleep(watched.LOOK_EVERY)
@@ -56,7 +53,7 @@ class DashboardConsumer(Watched):
             await self.close(code=SIGNED_OUT)
 
     async def consult_changed(self, _event: dict[str, Any]) -> None:
-        await self.send(text_data=protocol.encode({"kind": "changed"}))
+        await self.send_text(protocol.encode({"kind": "changed"}))
 
 
 class BoardConsumer(DashboardConsumer):

@@ -202,18 +202,16 @@ class Rate:
         self._per_second, self._burst = per_second, burst
         self._tokens, self._last = burst, now
 
+    def _filled(self, now: float) -> float:
+        tokens = self._tokens + (now - self._last) * self._per_second
+        return tokens if tokens < self._burst else self._burst
+
     def is_full(self, now: float) -> bool:
         """Nothing of it is used: whoever forgets it and makes it anew gives nothing away."""
-        self._fill(now)
-        return self._tokens >= self._burst
-
-    def _fill(self, now: float) -> None:
-        self._tokens = min(self._burst, self._tokens + (now - self._last) * self._per_second)
-        self._last = now
+        return self._filled(now) >= self._burst
 
     def take(self, now: float) -> bool:
-        self._fill(now)
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
+        tokens, self._last = self._filled(now), now
+        enough = tokens >= 1
+        self._tokens = tokens - 1 if enough else tokens
+        return enough

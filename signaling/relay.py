@@ -11,6 +11,7 @@ import os
 import secrets
 from collections import OrderedDict, defaultdict
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
@@ -23,6 +24,8 @@ from django.conf import settings
 from redis import asyncio as redis
 from redis.exceptions import RedisError
 
+from signaling.short_way import Rest
+
 logger = logging.getLogger(__name__)
 
 #: frames that wait for a Redis that is away; beyond that their senders are told
@@ -33,6 +36,7 @@ AGAIN_SECONDS = 0.5
 PATIENCE = 1.0
 #: of processes whose frames are known to be new
 MOST_SENDERS = 1000
+NOT_HANDED_OVER = "a frame could not be handed over"
 _SALT, _COUNTER = 16, 8
 _AWAY = (RedisError, OSError)
 
@@ -42,7 +46,11 @@ class Socket(Protocol):
 
     tab: str
 
-    async def take(self, text: str, from_tab: str) -> None: ...
+    def take(self, text: str, from_tab: str) -> Rest: ...
+
+
+class TooManyWait(Exception):
+    """A frame cannot be handed on for the moment: Redis is away, or slow."""
 
 
 class Seal:
@@ -97,7 +105,7 @@ _letters = msgspec.msgpack.Decoder(list[Letter])
 class Bus:
     """This process's way to the others, each of which hears one channel."""
 
-    def __init__(self, url: str, secret: str, name: str, heard: Callable[[Letter], Awaitable[None]]) -> None:
+    def __init__(self, url: str, secret: str, name: str, heard: Callable[[Letter], Rest]) -> None:
         self._seal, self._heard, self._own = Seal(secret), heard, _channel(name)
         # RESP2: of what comes by RESP3 the library writes a line for its log, whether somebody reads that or not.
         options: dict[str, Any] = {"socket_keepalive": True, "protocol": 2}
@@ -125,13 +133,11 @@ class Bus:
         await self._pubsub.aclose()  # type: ignore[attr-defined]
         await self._redis.aclose()  # type: ignore[attr-defined]
 
-    def put(self, process: str, letter: Letter) -> bool:
-        """Hand a frame on; False where too many wait."""
+    def put(self, process: str, letter: Letter) -> None:
         if len(self._waiting) >= MOST_WAITING:
-            return False
+            raise TooManyWait
         self._waiting.append((process, letter))
         self._wake.set()
-        return True
 
     async def _write(self) -> None:
         while True:
@@ -184,7 +190,8 @@ class Bus:
             logger.warning("a frame of nobody was dropped")
             return
         for letter in _letters.decode(data):
-            await self._heard(letter)
+            if (rest := self._heard(letter)) is not None:
+                await rest()
 
 
 def _channel(process: str) -> bytes:
@@ -218,26 +225,35 @@ class Relay:
         if not sockets:
             del self._here[seat]
 
-    async def pass_on(self, process: str, letter: Letter) -> bool:
-        """To a page of this process or of another; to nobody where it is gone. False: not now."""
+    def pass_on(self, process: str, letter: Letter) -> Rest:
+        """To a page of this process or of another; to nobody where it is gone. Raises `TooManyWait`."""
         if self._bus and process != self.process:
-            return self._bus.put(process, letter)
-        await self._arrived(letter)
-        return True
+            self._bus.put(process, letter)
+            return None
+        return self._arrived(letter)
 
-    async def _arrived(self, letter: Letter) -> None:
+    def _arrived(self, letter: Letter) -> Rest:
         # The newest: when a page changes networks, its dead socket stays open here for a while beside the new one.
         for socket in reversed(self._here.get(letter.seat, ())):
             if socket.tab == letter.to_tab:
                 try:
-                    await socket.take(letter.text, letter.from_tab)
-                except Exception:  # a socket that is just closing, or whose database is away, is not its peer's trouble
-                    logger.exception("a frame could not be handed over")
-                return
+                    rest = socket.take(letter.text, letter.from_tab)
+                except Exception:
+                    logger.exception(NOT_HANDED_OVER)
+                    return None
+                return partial(_taken, rest) if rest is not None else None
+        return None
 
     async def close(self) -> None:
         if self._bus:
             await self._bus.close()
+
+
+async def _taken(rest: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await rest()
+    except Exception:  # a socket that is just closing, or whose database is away, is not its peer's trouble
+        logger.exception(NOT_HANDED_OVER)
 
 
 _relays: WeakKeyDictionary[asyncio.AbstractEventLoop, Relay] = WeakKeyDictionary()

@@ -4,6 +4,7 @@ no longer be here is shut out within seconds.
 
 import asyncio
 import logging
+from functools import partial
 from typing import Any
 
 from channels.generic.websocket import AsyncWebsocketConsumer
@@ -12,6 +13,7 @@ from django.db import DatabaseError
 
 from signaling import entry
 from signaling.ending import ended
+from signaling.short_way import REST, Rest, ShortWay, offered
 
 logger = logging.getLogger(__name__)
 
@@ -23,11 +25,13 @@ BAD_FRAME, SIGNED_OUT, NOT_ALLOWED, REPLACED, OVER, TOO_FAST, LATER = 4400, 4401
 class Watched(AsyncWebsocketConsumer):
     """A socket that is looked at again every two seconds (`lookout`, `DashboardConsumer.watch`), and at every hint."""
 
+    way: ShortWay | None = None
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """In place of Channels' loop, which takes a thread and two tasks a frame. What touches the database goes
         through `database_sync_to_async`, which closes old connections itself.
         """
-        self.scope, self.base_send = scope, send
+        self.scope, self.base_send, self.way = scope, send, offered(scope)
         self.channel_layer = get_channel_layer()
         self.channel_name = await self.channel_layer.new_channel()
         # A task of its own: a frame then does not pass through every application around this one first.
@@ -39,9 +43,11 @@ class Watched(AsyncWebsocketConsumer):
         tasks = [asyncio.create_task(work) for work in (self._hear(hints), self._follow(hints))]
         code = 1005
         try:
-            while (message := await receive())["type"] != "websocket.disconnect":
+            while (message := await self._next(receive))["type"] != "websocket.disconnect":
                 if message["type"] == "websocket.receive":
                     await self.receive(message.get("text"), message.get("bytes"))
+                elif message["type"] == REST:
+                    await message["rest"]()
                 elif message["type"] == "websocket.connect":
                     await self.connect()
             code = message.get("code", code)
@@ -50,6 +56,30 @@ class Watched(AsyncWebsocketConsumer):
                 task.cancel()
             await self.disconnect(code)  # also where a handler failed, and nobody was told of a disconnect
             await ended(*tasks)
+
+    async def _next(self, receive: Any) -> Any:
+        """The next event. Only while this waits, and nothing is under way, may frames come the short way."""
+        if self.way is None:
+            return await receive()
+        self.way.hears = self.hear
+        try:
+            return await receive()
+        finally:
+            self.way.hears = None
+
+    def hear(self, text: str | None) -> Rest:
+        """A frame, carried out but for what has to wait for something, which is given back. None: it was not text."""
+        return partial(self.close, code=BAD_FRAME)
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if (rest := self.hear(text_data)) is not None:
+            await rest()
+
+    async def send_text(self, text: str) -> None:
+        if self.way is not None:
+            self.way.say(text)
+        else:
+            await self.base_send({"type": "websocket.send", "text": text})
 
     async def _hear(self, hints: "asyncio.Queue[dict[str, Any]]") -> None:
         while True:

@@ -19,10 +19,10 @@ from telehealth.origin import ExactOrigin  # noqa: E402
 from telehealth.page_threads import PagesHandler  # noqa: E402
 
 if "daphne.server" in sys.modules:
-    # Daphne serves us. What waits under uvicorn is bounded by uvicorn_sockets.
-    from telehealth import daphne_limits
+    # Daphne serves us. Uvicorn is told of its own (uvicorn_sockets) where it is started.
+    from telehealth import daphne_sockets
 
-    daphne_limits.install()
+    daphne_sockets.install()
 
 application = ProtocolTypeRouter(
     {

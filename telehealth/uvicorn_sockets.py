@@ -1,4 +1,4 @@
-"""WebSockets under uvicorn, the short way for what a page sends nearly always: one whole text frame.
+"""WebSockets under uvicorn: the short way past its own layer for what a page sends nearly always, one whole text frame.
 
 uvicorn's own (websockets' Sans-I/O layer) takes most of the time that such a frame needs from one page to the other.
 Everything else (the handshake, pings, closing, fragments, whatever is wrong) stays with it: it is given whole frames.
@@ -8,17 +8,15 @@ Everything else (the handshake, pings, closing, fragments, whatever is wrong) st
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.protocol import State
 
 from signaling.protocol import MAX_WAITING, Rate
-
-try:
-    from websockets.speedups import apply_mask
-except ImportError:  # a machine that websockets has no compiled part for
-    from websockets.utils import apply_mask
+from signaling.short_way import EXTENSION, REST, Rest
+from telehealth import text_frames
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +29,6 @@ LONG_PER_SECOND, LONG_AT_ONCE = 200, 400
 #: seconds until a socket is let in, and until one that is closed is gone
 OPEN_WITHIN, GONE_WITHIN = 20.0, 5.0
 _NOT_UNDERSTOOD = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-#: RFC 6455, section 5.2: the last frame of a text; a mask follows; the length stands in two, or in eight more bytes
-_WHOLE_TEXT, _LAST, _MASKED, _LONG, _LONGER = 0x81, 0x80, 0x80, 126, 127
 
 #: sockets of this process that have something to send once everything at hand has been done
 _full: list["Sockets"] = []
@@ -65,6 +61,10 @@ class Waiting:
 
 
 class Sockets(WebSocketsSansIOProtocol):
+    """Offers its consumer `signaling.short_way.ShortWay`."""
+
+    hears: Callable[[str], Rest] | None = None
+
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.queue = Waiting()  # type: ignore[assignment]
@@ -74,12 +74,15 @@ class Sockets(WebSocketsSansIOProtocol):
         self._long_way = False
         self._long = Rate(LONG_PER_SECOND, LONG_AT_ONCE, self.loop.time())
         self._unsent: list[bytes] = []
+        #: what was written waits for its page
+        self._is_slow = False
         self._late: asyncio.TimerHandle | None = None
         self._application, self.app = self.app, self._to_its_end
 
-    async def _to_its_end(self, *given: Any) -> None:
+    async def _to_its_end(self, scope: Any, *given: Any) -> None:
+        scope["extensions"][EXTENSION] = self
         try:
-            await self._application(*given)
+            await self._application(scope, *given)
         finally:
             self._send_now()  # the transport is closed next
 
@@ -119,54 +122,36 @@ class Sockets(WebSocketsSansIOProtocol):
         if self._begun:
             data, self._begun = self._begun + data, b""
         at = 0
-        while at < len(data) and self._may_be_short and not self.transport.is_closing():
-            end = self._end(data, at)
-            if end > len(data):
+        while at < len(data) and self._may_be_short:
+            size = text_frames.size(data, at, self.config.ws_max_size or 0)
+            if size == text_frames.NOT_SHORT:
+                self._long_way = True
+                break
+            if size == text_frames.MORE or at + size > len(data):
                 self._begun = data[at:]
                 return
-            if end > at:
-                self._whole(data[at:end])
-            at = end
+            self._whole(data[at : at + size])
+            at += size
         if at < len(data) and not self.transport.is_closing():
             self._by_the_library(data[at:])
 
     @property
     def _may_be_short(self) -> bool:
-        is_open = self.handshake_complete and not self.close_sent and self.conn.state is State.OPEN
-        return is_open and not self._long_way
-
-    def _end(self, data: bytes, at: int) -> int:
-        """Where the frame that begins here ends: beyond the data when more has to come, here when the way is long."""
-        if len(data) < at + 2:
-            return len(data) + 1
-        length = data[at + 1] & ~_MASKED
-        head = 6
-        if length == _LONG:
-            if len(data) < at + 4:
-                return len(data) + 1
-            head, length = 8, int.from_bytes(data[at + 2 : at + 4], "big")
-        # Fragments, huge frames, such without a mask: the library puts them together or says what is wrong with them.
-        self._long_way |= not data[at] & _LAST or not data[at + 1] & _MASKED or length == _LONGER
-        self._long_way |= length > (self.config.ws_max_size or 0)
-        return at if self._long_way else at + head + length
+        return self.handshake_complete and not self._long_way and not self._is_over
 
     def _whole(self, frame: bytes) -> None:
-        if frame[0] != _WHOLE_TEXT:
+        if (text := text_frames.text(frame)) is None:
             self._by_the_library(frame)
-            return
-        head = 8 if frame[1] & ~_MASKED == _LONG else 6
-        try:
-            text = apply_mask(frame[head:], frame[head - 4 : head]).decode()
-        except UnicodeDecodeError:
-            self._by_the_library(frame)
-            return
-        if self.queue.qsize() >= MAX_WAITING:
+        elif self.hears is not None and self.queue.empty():
+            if (rest := self.hears(text)) is not None:
+                self.queue.put_nowait({"type": REST, "rest": rest})  # type: ignore[arg-type]
+        elif self.queue.qsize() >= MAX_WAITING:
             self._drop()
-            return
-        self.queue.put_nowait({"type": "websocket.receive", "text": text})
-        if self.queue.qsize() > ENOUGH_WAITING and not self.read_paused:
-            self.read_paused = True
-            self.transport.pause_reading()
+        else:
+            self.queue.put_nowait({"type": "websocket.receive", "text": text})
+            if self.queue.qsize() > ENOUGH_WAITING and not self.read_paused:
+                self.read_paused = True
+                self.transport.pause_reading()
 
     def _drop(self) -> None:
         """At once and without a word."""
@@ -200,27 +185,45 @@ class Sockets(WebSocketsSansIOProtocol):
 
     async def send(self, message: Any) -> None:
         """Waits for nobody: what a page does not read is kept up to a limit, and beyond it the page is dropped."""
-        if self.disconnected or self.close_sent or (self.handshake_complete and self.conn.state is not State.OPEN):
+        if self.handshake_complete and (text := message.get("text")) is not None:
+            self.say(text)
+        elif self._is_over or (self.handshake_complete and self.conn.state is not State.OPEN):
             return  # as with Daphne: the event that says so is on its way
-        if self._is_deaf or (message["type"] == "websocket.close" and not self.writable.is_set()):
+        elif self._is_deaf or (message["type"] == "websocket.close" and self._is_slow):
             self.transport.abort()
-        elif self.handshake_complete and (text := message.get("text")) is not None:
-            self._put(text.encode())
         else:
             self._send_now()
             await super().send(message)
 
-    @property
-    def _is_deaf(self) -> bool:
-        return not self.writable.is_set() and self.transport.get_write_buffer_size() > MOST_UNREAD
-
-    def _put(self, body: bytes) -> None:
+    def say(self, text: str) -> None:
+        if self._is_over or not self.handshake_complete:
+            return
+        if self._is_deaf:
+            self.transport.abort()
+            return
         if not self._unsent:
             # Together, when everything at hand has been done: a write wakes whoever sleeps at the other end.
             if not _full:
                 self.loop.call_soon(_send_all)
             _full.append(self)
-        self._unsent += (_head(len(body)), body)
+        body = text.encode()
+        self._unsent += (text_frames.head(len(body)), body)
+
+    @property
+    def _is_over(self) -> bool:
+        return self.close_sent or self.disconnected or self.transport.is_closing()
+
+    @property
+    def _is_deaf(self) -> bool:
+        return self._is_slow and self.transport.get_write_buffer_size() > MOST_UNREAD
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._is_slow = True
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._is_slow = False
 
     def _send_now(self) -> None:
         frames, self._unsent = self._unsent, []
@@ -234,12 +237,3 @@ def _send_all() -> None:
     _full.clear()
     for one in sockets:
         one._send_now()
-
-
-def _head(size: int) -> bytes:
-    """Of a text frame from a server, which masks nothing."""
-    if size < _LONG:
-        return bytes((_WHOLE_TEXT, size))
-    if size < 2**16:
-        return bytes((_WHOLE_TEXT, _LONG)) + size.to_bytes(2, "big")
-    return bytes((_WHOLE_TEXT, _LONGER)) + size.to_bytes(8, "big")

@@ -6,6 +6,7 @@ Which attack a consult gets is read from the file middle.json of the data folder
 import json
 import os
 import sys
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +27,7 @@ def main() -> None:
     from django.core.management import execute_from_command_line
 
     from signaling.consumers import VisitConsumer
+    from signaling.short_way import Rest
     from tests.middle.man import Man
 
     men: dict[UUID, Man] = {}
@@ -43,8 +45,12 @@ def main() -> None:
         man_of(self.consult_id).sockets[self.role] = self
         await honest_arrive(self, hello)
 
-    async def to_peer(self: VisitConsumer, frame: Any) -> None:
-        await man_of(self.consult_id).heard(self, frame, honest_to_peer)
+    def to_peer(self: VisitConsumer, frame: Any) -> Rest:
+        return partial(man_of(self.consult_id).heard, self, frame, pass_on)
+
+    async def pass_on(self: VisitConsumer, frame: Any) -> None:
+        if (rest := honest_to_peer(self, frame)) is not None:
+            await rest()
 
     async def disconnect(self: VisitConsumer, code: int) -> None:
         await honest_disconnect(self, code)

@@ -7,14 +7,20 @@ from django.db import connections
 
 
 @pytest.fixture
-async def sockets(committed_cast, monkeypatch):
+def short_way():
+    """Whether the server of the sockets offers it."""
+    return False
+
+
+@pytest.fixture
+async def sockets(committed_cast, monkeypatch, short_way):
     """Opens sockets of the product's own ASGI application; all are closed at the end."""
     from signaling import watched
     from tests.signaling.sockets import Sockets  # not before Django is set up
 
     # As the product does, only sooner: what a socket notices by its clock, it notices at once.
     monkeypatch.setattr(watched, "LOOK_EVERY", 0.1)
-    opened = Sockets(committed_cast)
+    opened = Sockets(committed_cast, short_way=short_way)
     yield opened
     await opened.close()
 

@@ -1,6 +1,7 @@
 """An open socket: what it may pass on, to whom, and when it is shut."""
 
 import asyncio
+import contextlib
 import json
 import random
 
@@ -24,6 +25,11 @@ from vault.models import AuditEntry
 pytestmark = pytest.mark.django_db(transaction=True)
 
 CANDIDATE = "candidate:1 1 udp 2122260223 10.0.0.7 50000 typ host"
+
+
+@pytest.fixture(params=[False, True], ids=["by ASGI", "the short way"])
+def short_way(request):
+    return request.param
 
 
 async def _do(verb, *args, **more):
@@ -512,12 +518,12 @@ async def test_a_socket_whose_handler_fails_leaves_nothing(sockets, monkeypatch)
     before = set(layer.channels) | set(layer.groups)
     socket = await (await sockets.patient(now)).hello()
 
-    async def fails(_self, _frame):
+    def fails(_self, _frame):
         raise RuntimeError
 
     monkeypatch.setattr(VisitConsumer, "carry_out", fails)
     await socket.send({"kind": "ping"})
-    with pytest.raises(RuntimeError):
+    with contextlib.nullcontext() if socket.way else pytest.raises(RuntimeError):
         await socket.wire.wait(timeout=5)
     assert await _left_behind(before, now) == (set(), [])
     assert (await _do(Participant.objects.get, pk=now.seat.pk)).connection == ""
@@ -584,3 +590,49 @@ async def test_a_page_that_says_nothing_is_taken_for_gone(sockets, monkeypatch):
     assert await patient.closed_with() == watched.LATER
     assert not (await clinician.until("state", patient_here=False))["patient_here"]
     assert (await _do(Consult.objects.get, pk=now.consult.pk)).ended_at is None
+
+
+# -- the short way -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("short_way", [True], indirect=True)
+async def test_by_the_short_way_a_frame_is_there_before_anything_else_runs(sockets):
+    clinician, patient = await sockets.in_call(await sockets.visit("admitted"))
+    await asyncio.sleep(0.05)  # both wait for a frame now
+    for frame in (offer(), _candidate(), {"kind": "media", "camera": True, "microphone": False, "screen": False}):
+        assert clinician.way.take(json.dumps(frame))
+        assert json.loads(patient.wire.output_queue.get_nowait()["text"]) == {**frame, "from": "clinician"}
+    assert clinician.wire.input_queue.empty()
+
+
+@pytest.mark.parametrize("short_way", [True], indirect=True)
+async def test_nothing_comes_by_the_short_way_while_something_is_under_way(sockets, monkeypatch):
+    clinician, patient = await sockets.in_call(await sockets.visit("admitted"))
+    checked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(*_given):
+        checked.set()
+        await go_on.wait()
+
+    monkeypatch.setattr(VisitConsumer, "note_check", slow)
+    check = {"kind": "checked", "negotiation": 1, "peer": patient.tab, "state": "none", "digest": "", "why": ""}
+    await clinician.send(check)
+    assert not clinician.way.take(json.dumps(offer()))  # what is left of the check waits in the queue
+    await asyncio.wait_for(checked.wait(), 5)
+    assert not clinician.way.take(json.dumps(offer()))  # and now it is being done
+    await clinician.send(offer())
+    await clinician.send(_candidate())
+    assert await patient.nothing_but_states()
+    go_on.set()
+    assert [(await patient.next())["kind"] for _ in range(2)] == ["description", "candidate"]
+
+
+@pytest.mark.parametrize("short_way", [True], indirect=True)
+async def test_the_short_way_ends_with_the_socket(sockets):
+    now = await sockets.visit("admitted")
+    clinician, patient = await sockets.in_call(now)
+    await clinician.send("not json")
+    assert await clinician.closed_with() == 4400
+    assert not clinician.way.take(json.dumps(offer())) or await patient.nothing_but_states()
+    await clinician.wire.disconnect(timeout=5)
+    assert clinician.way.hears is None

@@ -18,6 +18,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from uvicorn.server import ServerState
 
 from signaling.protocol import MAX_WAITING
+from signaling.short_way import EXTENSION, REST
 from telehealth import uvicorn_sockets
 from telehealth.uvicorn_sockets import MOST_UNREAD, Sockets
 
@@ -99,6 +100,38 @@ class App:
                 await send({"type": "websocket.close", "code": 4409})
 
 
+class ShortApp(App):
+    """The same by the short way, as the product's consumers do it."""
+
+    by_it = 0
+
+    async def __call__(self, scope, receive, send) -> None:
+        self.way = scope["extensions"][EXTENSION]
+
+        async def next_one():
+            self.way.hears = self.hear
+            try:
+                message = await receive()
+            finally:
+                self.way.hears = None
+            if message["type"] != REST:
+                return message
+            await message["rest"]()
+            return await next_one()
+
+        await super().__call__(scope, next_one, send)
+
+    def hear(self, text):
+        self.by_it += 1
+        self.heard.append({"type": "websocket.receive", "text": text})
+        self.way.say(text)
+        return self.part if text == "bye" else None
+
+    async def part(self):
+        await self.send({"type": "websocket.send", "text": "and good luck"})
+        await self.send({"type": "websocket.close", "code": 4409})
+
+
 def lose(made: WebSocketsSansIOProtocol, wire: Wire) -> None:
     wire.lost = True
     made.connection_lost(None)
@@ -127,9 +160,11 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-async def told(kind: type[WebSocketsSansIOProtocol], pieces: list[bytes]) -> tuple[list[dict], bytes, str]:
+async def told(
+    kind: type[WebSocketsSansIOProtocol], pieces: list[bytes], app: App | None = None
+) -> tuple[list[dict], bytes, str]:
     """What the application heard, what was written to the page, and how it ended."""
-    app = App()
+    app = app or App()
     made, wire = await opened(kind, app)
     for piece in pieces:
         if wire.ended:
@@ -142,6 +177,9 @@ async def told(kind: type[WebSocketsSansIOProtocol], pieces: list[bytes]) -> tup
     return app.heard, said, ended
 
 
+#: what is read as a frame by whoever takes the middle of another for its beginning
+INSIDE, OVER_IT = b"\x81\x81\x00\x00\x81\x81a", b"\xc1\xc1AA"
+TWO = bytes(a ^ b for a, b in zip(INSIDE, OVER_IT * 2, strict=False))
 GOOD = {
     "short": frame(TEXT, b"hello"),
     "empty": frame(TEXT),
@@ -150,6 +188,9 @@ GOOD = {
     "of 65,535": frame(TEXT, b"c" * 65_535),
     "with its length in eight bytes": frame(TEXT, b"d" * 65_536),
     "letters of more than a byte": frame(TEXT, "žluťoučký 🐎".encode()),
+    "one that looks like two": frame(TEXT, TWO, mask=OVER_IT),
+    "one that looks like another from its second byte on": frame(TEXT, b"a", mask=b"\x81\xc1\x00\x00"),
+    "a ping that looks like a text": frame(PING, TWO, mask=OVER_IT),
     "in fragments": frame(TEXT, b"he", last=False) + frame(0, b"ll", last=False) + frame(0, b"o"),
     "in fragments, a ping between": frame(TEXT, b"he", last=False) + frame(PING, b"?") + frame(0, b"llo"),
     "binary": frame(BINARY, b"\x00\xff"),
@@ -173,31 +214,33 @@ ENDING = {
 AFTER = frame(TEXT, b"after it")
 
 
+@pytest.mark.parametrize("kind", [App, ShortApp])
 @pytest.mark.parametrize("name", [*GOOD, *ENDING])
-async def test_a_frame_is_what_the_library_makes_of_it(name):
+async def test_a_frame_is_what_the_library_makes_of_it(name, kind):
     pieces = [frame(TEXT, b"before it"), {**GOOD, **ENDING}[name], AFTER]
     alone = await told(WebSocketsSansIOProtocol, pieces)
-    assert await told(Sockets, pieces) == alone
+    assert await told(Sockets, pieces, kind()) == alone
     assert alone[0][0] == {"type": "websocket.receive", "text": "before it"}
     assert (alone[0][-2].get("text") == "after it") == (name in GOOD)
 
 
+@pytest.mark.parametrize("kind", [App, ShortApp])
 @pytest.mark.parametrize("name", ENDING)
-async def test_what_ends_it_may_come_in_two_pieces(name):
+async def test_what_ends_it_may_come_in_two_pieces(name, kind):
     alone, _, ended = await told(WebSocketsSansIOProtocol, [ENDING[name]])
     for at in range(1, min(len(ENDING[name]), 20)):
-        heard, _, ended_too = await told(Sockets, [ENDING[name][:at], ENDING[name][at:]])
+        heard, _, ended_too = await told(Sockets, [ENDING[name][:at], ENDING[name][at:]], kind())
         assert (heard[-1], ended_too) == (alone[-1], ended), at
 
 
-@given(st.lists(st.sampled_from(sorted(set(GOOD) - {"of 65,535"})), max_size=5), st.data())
-@settings(max_examples=150, deadline=None)
-def test_frames_may_be_cut_anywhere(names, data):
+@given(st.lists(st.sampled_from(sorted(set(GOOD) - {"of 65,535"})), max_size=5), st.booleans(), st.data())
+@settings(max_examples=200, deadline=None)
+def test_frames_may_be_cut_anywhere(names, short, data):
     frames = [GOOD[name] for name in names] + [AFTER]
     stream = b"".join(frames)
     cuts = sorted(data.draw(st.lists(st.integers(0, min(len(stream), 300)), max_size=8)))
     pieces = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True) if b > a]
-    heard, said, _ = asyncio.run(told(Sockets, pieces))
+    heard, said, _ = asyncio.run(told(Sockets, pieces, ShortApp() if short else App()))
     alone, same, _ = asyncio.run(told(WebSocketsSansIOProtocol, frames))
     assert heard == alone
     assert sorted(said) == sorted(same)  # a pong may come before or after
@@ -223,8 +266,34 @@ async def test_most_frames_go_the_short_way(monkeypatch):
     assert longer == []
 
 
-async def test_what_is_said_before_a_close_comes_before_it():
-    _, said, _ = await told(Sockets, [frame(TEXT, b"bye")])
+async def test_what_is_heard_at_once_needs_no_task_and_what_is_left_of_it_comes_in_its_turn():
+    app = ShortApp()
+    made, _ = await opened(Sockets, app)
+    made.data_received(frame(TEXT, b"a") + frame(TEXT, b"b") + frame(TEXT, b"bye") + AFTER)
+    assert [message["text"] for message in app.heard] == ["a", "b", "bye"]  # what comes after waits for what is left
+    await settled()
+    assert app.by_it == 3
+    assert app.heard[3]["text"] == "after it"
+
+
+async def test_a_handler_that_fails_at_once_ends_its_socket_and_no_other():
+    class Broken(ShortApp):
+        def hear(self, _text):
+            raise RuntimeError
+
+    broken, other = Broken(), ShortApp()
+    made, _ = await opened(Sockets, broken)
+    whole, wire = await opened(Sockets, other)
+    with pytest.raises(RuntimeError):  # to the loop, which ends the connection
+        made.data_received(frame(TEXT, b"a"))
+    whole.data_received(frame(TEXT, b"b"))
+    await settled()
+    assert wire.written == b"\x81\x01b"
+
+
+@pytest.mark.parametrize("kind", [App, ShortApp])
+async def test_what_is_said_before_a_close_comes_before_it(kind):
+    _, said, _ = await told(Sockets, [frame(TEXT, b"bye")], kind())
     assert said == b"\x81\x03bye" + b"\x81\x0dand good luck" + b"\x88\x02" + struct.pack("!H", 4409)
 
 

@@ -1,0 +1,79 @@
+"""WebSockets under Daphne: the short way past autobahn for whole text frames, and a bound on what may wait.
+
+Without the bound, a client that sends faster than its frames are read fills the memory and takes the loop from
+everybody else before the consumer can say that it is too much.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from daphne.server import Server
+from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
+
+from signaling.protocol import MAX_FRAME, MAX_WAITING
+from signaling.short_way import EXTENSION, REST, Rest
+from telehealth import text_frames
+
+logger = logging.getLogger(__name__)
+
+
+class BoundedProtocol(WebSocketProtocol):
+    """Drops the connection, without a word and at once, when its frames pile up. Offers its consumer a `ShortWay`."""
+
+    hears: Callable[[str], Rest] | None = None
+
+    def dataReceived(self, data: bytes) -> None:
+        """Whole text frames past the library, which takes most of the time that one needs from page to page."""
+        at = 0
+        while at < len(data) and self._may_be_short:
+            size = text_frames.size(data, at, MAX_FRAME)
+            if size <= 0 or at + size > len(data) or (text := text_frames.text(data[at : at + size])) is None:
+                break
+            self._heard(text)
+            at += size
+        if at < len(data):
+            super().dataReceived(data[at:])
+
+    @property
+    def _may_be_short(self) -> bool:
+        between = self.state == self.STATE_OPEN and not (self.data or self.current_frame or self.inside_message)
+        return between and self._is_awaited and not self.autoPingTimeoutCall
+
+    @property
+    def _is_awaited(self) -> bool:
+        return self.hears is not None and self.application_queue.empty()
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        if self._is_awaited and not isBinary:
+            self._heard(payload.decode())
+        elif self.application_queue.qsize() >= MAX_WAITING:
+            logger.warning("a socket was dropped: it sent faster than it was read")
+            self.dropConnection(abort=True)
+        else:
+            super().onMessage(payload, isBinary)
+
+    def _heard(self, text: str) -> None:
+        self.last_ping = time.time()
+        if self.hears and (rest := self.hears(text)) is not None:
+            self.application_queue.put_nowait({"type": REST, "rest": rest})
+
+    def say(self, text: str) -> None:
+        if self.state == self.STATE_OPEN:
+            body = text.encode()
+            self.transport.write(text_frames.head(len(body)) + body)
+
+
+_create_application = Server.create_application
+
+
+def _with_the_short_way(server: Server, protocol: Any, scope: dict[str, Any]) -> Any:
+    if isinstance(protocol, BoundedProtocol):
+        scope["extensions"] = {EXTENSION: protocol}
+    return _create_application(server, protocol, scope)
+
+
+def install() -> None:
+    WebSocketFactory.protocol = BoundedProtocol
+    Server.create_application = _with_the_short_way

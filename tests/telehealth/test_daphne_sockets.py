@@ -1,0 +1,187 @@
+"""Sockets under Daphne: what goes the short way is what the library would have made of it, and piles do not grow."""
+
+import asyncio
+import logging
+
+import pytest
+from daphne.server import Server
+from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.testing import StringTransport
+
+from signaling.protocol import MAX_FRAME, MAX_WAITING
+from signaling.short_way import EXTENSION, REST
+from telehealth.daphne_sockets import BoundedProtocol, _with_the_short_way
+from tests.telehealth.test_uvicorn_sockets import AFTER, ENDING, GOOD, HEAD, TEXT, frame
+
+SLOW = {"of 65,535", "with its length in eight bytes"}  # to be cut anywhere
+
+
+class Wire(StringTransport):
+    """`connected` until either side has ended it."""
+
+    def abortConnection(self) -> None:
+        self.loseConnection()
+
+    def unregisterProducer(self) -> None:
+        """As the true ones, with which there need not be one."""
+
+
+def answer(text: str) -> str:
+    return f"<{text[:200]}>"
+
+
+class App:
+    """Answers each text with its beginning."""
+
+    def __init__(self, kind: type[WebSocketProtocol], *, short: bool = False) -> None:
+        self.heard: list[str] = []
+        self.queue: asyncio.Queue = asyncio.Queue()
+        factory = WebSocketFactory(self)
+        factory.setProtocolOptions(maxFramePayloadSize=65_536, maxMessagePayloadSize=65_536)
+        self.made = kind()
+        self.made.factory = factory
+        self.made._raw_query_string = b""
+        self.wire = Wire()
+        self.made.makeConnection(self.wire)
+        self.made.dataReceived(HEAD)
+        self.made.handle_reply({"type": "websocket.accept"})
+        assert b" 101 " in self.wire.value()
+        self.wire.clear()
+        self.events()
+        if short:
+            self.made.hears = self.hear
+
+    # -- as daphne.server.Server
+    root_path, proxy_forwarded_address_header = "", None
+
+    def create_application(self, _protocol, _scope):
+        return self.queue
+
+    def protocol_connected(self, _protocol): ...
+
+    def protocol_disconnected(self, _protocol): ...
+
+    def log_action(self, *_words): ...
+
+    # -- as a consumer
+    def hear(self, text: str):
+        self.heard.append(text)
+        self.made.say(answer(text))
+        if text == "wait":
+            self.made.hears = None  # as while its task does what is left
+            return self.left
+        return None
+
+    async def left(self) -> None: ...
+
+    def events(self) -> list[dict]:
+        found = []
+        while not self.queue.empty():
+            found.append(self.queue.get_nowait())
+        return found
+
+    def told(self, pieces: list[bytes]) -> tuple[list, bytes, bool]:
+        for piece in pieces:
+            self.made.dataReceived(piece)
+            for event in self.events():
+                self.heard.append(event.get("text", event.get("bytes")))
+                if self.made.state == self.made.STATE_OPEN and "text" in event:
+                    self.made.handle_reply({"type": "websocket.send", "text": answer(event["text"])})
+        return self.heard, self.wire.value(), self.wire.disconnecting
+
+
+@pytest.mark.parametrize("name", [*GOOD, *ENDING])
+def test_a_frame_is_what_the_library_makes_of_it(name):
+    pieces = [frame(TEXT, b"before it"), {**GOOD, **ENDING}[name], AFTER]
+    alone = App(WebSocketProtocol).told(pieces)
+    assert App(BoundedProtocol, short=True).told(pieces) == alone
+    assert alone[0][0] == "before it"
+    assert (alone[0][-1] == "after it") == (name in GOOD or name == "a last word")
+
+
+@pytest.mark.parametrize("name", [*GOOD, *ENDING])
+def test_it_may_come_in_two_pieces(name):
+    whole = {**GOOD, **ENDING}[name]
+    heard, said, ended = App(WebSocketProtocol).told([whole, AFTER])
+    alone = (heard, sorted(said), ended)
+    for at in range(1, min(len(whole), 24)):
+        for pieces in ([whole[:at], whole[at:], AFTER], [whole[:at], whole[at:] + AFTER]):
+            heard, said, ended = App(BoundedProtocol, short=True).told(pieces)
+            assert (heard, sorted(said), ended) == alone, at
+
+
+@given(st.lists(st.sampled_from(sorted({*GOOD, *ENDING} - SLOW)), max_size=5), st.data())
+@settings(max_examples=150, deadline=None)
+def test_frames_may_be_cut_anywhere(names, data):
+    frames = [*({**GOOD, **ENDING}[name] for name in names), AFTER]
+    stream = b"".join(frames)
+    cuts = sorted(data.draw(st.lists(st.integers(0, min(len(stream), 300)), max_size=8)))
+    pieces = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True) if b > a]
+    heard, said, ended = App(BoundedProtocol, short=True).told(pieces)
+    alone, same, ended_too = App(WebSocketProtocol).told(frames)
+    assert (heard, ended) == (alone, ended_too)
+    assert sorted(said) == sorted(same)  # an answer to what came in one piece with it may come before or after
+
+
+def test_most_frames_go_past_the_library(monkeypatch):
+    """Or the tests above would compare it with itself."""
+    longer = []
+    app = App(BoundedProtocol, short=True)
+    monkeypatch.setattr(WebSocketProtocol, "dataReceived", lambda _self, data: longer.append(data))
+    app.made.dataReceived(frame(TEXT, b"a") + frame(TEXT, b"b" * 500) + frame(TEXT, b"c" * MAX_FRAME))
+    assert [len(text) for text in app.heard] == [1, 500, MAX_FRAME]
+    assert longer == []
+
+
+def test_a_frame_is_an_answer_to_a_ping_that_waits_for_one():
+    app, ended = App(BoundedProtocol, short=True), []
+    app.made.autoPingTimeoutCall = type("Call", (), {"cancel": lambda _self: ended.append(True)})()
+    app.made.dataReceived(AFTER)
+    assert (app.heard, ended) == (["after it"], [True])
+
+
+def test_nothing_overtakes_what_is_left_to_do():
+    app = App(BoundedProtocol, short=True)
+    app.made.dataReceived(frame(TEXT, b"first") + frame(TEXT, b"wait") + frame(TEXT, b"second") + AFTER)
+    assert app.heard == ["first", "wait"]
+    assert [event.get("text", event["type"]) for event in app.events()] == [REST, "second", "after it"]
+
+
+def test_nothing_is_handed_over_at_once_while_something_waits():
+    app = App(BoundedProtocol, short=True)
+    app.queue.put_nowait({"type": REST, "rest": app.left})
+    app.made.dataReceived(AFTER)
+    assert app.heard == []
+    assert len(app.events()) == 2
+
+
+def test_what_is_said_to_a_closed_socket_is_nobodys_trouble():
+    app = App(BoundedProtocol, short=True)
+    app.made.serverClose(4401)
+    said = app.wire.value()
+    app.made.say("too late")
+    assert app.wire.value() == said
+
+
+def test_a_page_that_sends_faster_than_it_is_read_is_dropped(caplog):
+    app = App(BoundedProtocol)
+    with caplog.at_level(logging.WARNING, "telehealth.daphne_sockets"):
+        app.made.dataReceived(frame(TEXT, b"{}") * MAX_WAITING)
+        assert not app.wire.disconnecting
+        app.made.dataReceived(frame(TEXT, b"{}"))
+    assert app.wire.disconnecting
+    assert app.queue.qsize() <= MAX_WAITING + 1  # that it is gone is one more
+    assert [record.message for record in caplog.records] == ["a socket was dropped: it sent faster than it was read"]
+
+
+def test_the_product_is_offered_it(monkeypatch):
+    scopes = []
+    monkeypatch.setattr(
+        "telehealth.daphne_sockets._create_application", lambda _server, _protocol, scope: scopes.append(scope)
+    )
+    made = BoundedProtocol()
+    _with_the_short_way(Server, made, {"type": "websocket"})
+    _with_the_short_way(Server, object(), {"type": "http"})
+    assert scopes == [{"type": "websocket", "extensions": {EXTENSION: made}}, {"type": "http"}]
