@@ -59,7 +59,6 @@ class VisitConsumer(Watched):
     sent_state: dict[str, Any] | None = None
     issued = 0.0
     heard = 0.0
-    closing = False
     #: what the page was told is away
     missing: tuple[str, ...] = ()
 
@@ -379,6 +378,8 @@ class VisitConsumer(Watched):
     async def shut(self, code: int) -> None:
         if not self.closing:
             self.closing = True
+            if self.way is not None:
+                self.way.hears = None  # what comes now piles up, and the server drops who does not stop
             if self.visitor:
                 # At once: over a dead path the close is not answered for minutes, and frames would go astray here.
                 self.relay.leave(str(self.visitor.participant.id), self)

@@ -5,6 +5,7 @@ A server that offers this puts a `ShortWay` into the scope's extensions; under a
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Protocol
 
 EXTENSION = "telehealth.short_way"
@@ -18,12 +19,24 @@ Rest = Callable[[], Awaitable[None]] | None
 class ShortWay(Protocol):
     """One socket's. Everything happens in the event loop's thread."""
 
-    #: takes a text frame at once. Set by the consumer only while it waits for an event and does nothing else; the
-    #: server asks it only while no event waits, so that nothing is overtaken
+    #: takes a text frame at once. Set by the consumer only while its loop waits for an event; the server asks it only
+    #: while no event waits either, so that no frame overtakes another. By `heard`
     hears: Callable[[str], Rest] | None
 
     def say(self, text: str) -> None:
         """What ASGI's `send` does with a text, at once; nothing where the socket is closed."""
+
+
+def heard(hears: Callable[[str], Rest], text: str) -> Rest:
+    """What fails comes back as a rest that fails: it ends the consumer's task, as by ASGI, and no server's reading."""
+    try:
+        return hears(text)
+    except Exception as error:
+        return partial(_failed, error)
+
+
+async def _failed(error: Exception) -> None:
+    raise error
 
 
 def offered(scope: dict[str, Any]) -> ShortWay | None:

@@ -26,6 +26,8 @@ class Watched(AsyncWebsocketConsumer):
     """A socket that is looked at again every two seconds (`lookout`, `DashboardConsumer.watch`), and at every hint."""
 
     way: ShortWay | None = None
+    #: nothing that comes is listened to any more
+    closing = False
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """In place of Channels' loop, which takes a thread and two tasks a frame. What touches the database goes
@@ -59,7 +61,7 @@ class Watched(AsyncWebsocketConsumer):
 
     async def _next(self, receive: Any) -> Any:
         """The next event. Only while this waits, and nothing is under way, may frames come the short way."""
-        if self.way is None:
+        if self.way is None or self.closing:
             return await receive()
         self.way.hears = self.hear
         try:

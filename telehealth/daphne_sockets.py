@@ -13,7 +13,7 @@ from daphne.server import Server
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 
 from signaling.protocol import MAX_FRAME, MAX_WAITING
-from signaling.short_way import EXTENSION, REST, Rest
+from signaling.short_way import EXTENSION, REST, Rest, heard
 from telehealth import text_frames
 
 logger = logging.getLogger(__name__)
@@ -38,12 +38,13 @@ class BoundedProtocol(WebSocketProtocol):
 
     @property
     def _may_be_short(self) -> bool:
-        between = self.state == self.STATE_OPEN and not (self.data or self.current_frame or self.inside_message)
-        return between and self._is_awaited and not self.autoPingTimeoutCall
+        if not self._is_awaited or self.autoPingTimeoutCall:
+            return False
+        return not (self.data or self.current_frame or self.inside_message)
 
     @property
     def _is_awaited(self) -> bool:
-        return self.hears is not None and self.application_queue.empty()
+        return self.state == self.STATE_OPEN and self.hears is not None and self.application_queue.empty()
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         if self._is_awaited and not isBinary:
@@ -56,13 +57,17 @@ class BoundedProtocol(WebSocketProtocol):
 
     def _heard(self, text: str) -> None:
         self.last_ping = time.time()
-        if self.hears and (rest := self.hears(text)) is not None:
+        if self.hears and (rest := heard(self.hears, text)) is not None:
             self.application_queue.put_nowait({"type": REST, "rest": rest})
 
     def say(self, text: str) -> None:
         if self.state == self.STATE_OPEN:
             body = text.encode()
             self.transport.write(text_frames.head(len(body)) + body)
+
+    def serverClose(self, code: int | None = None) -> None:
+        # Autobahn's own way takes no 1013, "try again later", which was registered after it was written.
+        self.sendCloseFrame(code=code or 1000)
 
 
 _create_application = Server.create_application

@@ -15,7 +15,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.protocol import State
 
 from signaling.protocol import MAX_WAITING, Rate
-from signaling.short_way import EXTENSION, REST, Rest
+from signaling.short_way import EXTENSION, REST, Rest, heard
 from telehealth import text_frames
 
 logger = logging.getLogger(__name__)
@@ -68,8 +68,8 @@ class Sockets(WebSocketsSansIOProtocol):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.queue = Waiting()  # type: ignore[assignment]
-        #: of a frame whose end has not come yet
-        self._begun = b""
+        #: of a frame whose end has not come yet; the last of what came before the socket was open
+        self._begun, self._before = b"", b""
         #: something came that is not for the short way: all that follows goes the long one
         self._long_way = False
         self._long = Rate(LONG_PER_SECOND, LONG_AT_ONCE, self.loop.time())
@@ -143,7 +143,7 @@ class Sockets(WebSocketsSansIOProtocol):
         if (text := text_frames.text(frame)) is None:
             self._by_the_library(frame)
         elif self.hears is not None and self.queue.empty():
-            if (rest := self.hears(text)) is not None:
+            if (rest := heard(self.hears, text)) is not None:
                 self.queue.put_nowait({"type": REST, "rest": rest})  # type: ignore[arg-type]
         elif self.queue.qsize() >= MAX_WAITING:
             self._drop()
@@ -164,6 +164,10 @@ class Sockets(WebSocketsSansIOProtocol):
         if self._is_deaf or not all(self._long.take(self.loop.time()) for _ in range(1 + len(data) // 1024)):
             self._drop()
             return
+        if not self.handshake_complete:
+            # Nobody may say anything before he is let in. Who does has perhaps begun a frame there, and to the library.
+            self._long_way |= self.handshake_initiated or (self._before + data).partition(b"\r\n\r\n")[2] != b""
+            self._before = (self._before + data)[-3:]
         super().data_received(data)
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
             # The library takes what is no handshake to it without a word, and would wait for ever.
@@ -189,11 +193,12 @@ class Sockets(WebSocketsSansIOProtocol):
             self.say(text)
         elif self._is_over or (self.handshake_complete and self.conn.state is not State.OPEN):
             return  # as with Daphne: the event that says so is on its way
-        elif self._is_deaf or (message["type"] == "websocket.close" and self._is_slow):
-            self.transport.abort()
         else:
             self._send_now()
-            await super().send(message)
+            if self._is_deaf or (message["type"] == "websocket.close" and self._is_slow):
+                self.transport.abort()
+            else:
+                await super().send(message)
 
     def say(self, text: str) -> None:
         if self._is_over or not self.handshake_complete:

@@ -7,19 +7,16 @@ from django.db import connections
 
 
 @pytest.fixture
-def short_way():
-    """Whether the server of the sockets offers it."""
-    return False
-
-
-@pytest.fixture
-async def sockets(committed_cast, monkeypatch, short_way):
-    """Opens sockets of the product's own ASGI application; all are closed at the end."""
+async def sockets(request, committed_cast, monkeypatch):
+    """Opens sockets of the product's own ASGI application; all are closed at the end. By the short way where a test
+    has a fixture of that name that says so.
+    """
     from signaling import watched
     from tests.signaling.sockets import Sockets  # not before Django is set up
 
     # As the product does, only sooner: what a socket notices by its clock, it notices at once.
     monkeypatch.setattr(watched, "LOOK_EVERY", 0.1)
+    short_way = "short_way" in request.fixturenames and request.getfixturevalue("short_way")
     opened = Sockets(committed_cast, short_way=short_way)
     yield opened
     await opened.close()

@@ -1,7 +1,6 @@
 """An open socket: what it may pass on, to whom, and when it is shut."""
 
 import asyncio
-import contextlib
 import json
 import random
 
@@ -22,7 +21,7 @@ from tests.cast import BY
 from tests.signaling.sockets import description, offer
 from vault.models import AuditEntry
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("short_way")]
 
 CANDIDATE = "candidate:1 1 udp 2122260223 10.0.0.7 50000 typ host"
 
@@ -523,7 +522,7 @@ async def test_a_socket_whose_handler_fails_leaves_nothing(sockets, monkeypatch)
 
     monkeypatch.setattr(VisitConsumer, "carry_out", fails)
     await socket.send({"kind": "ping"})
-    with contextlib.nullcontext() if socket.way else pytest.raises(RuntimeError):
+    with pytest.raises(RuntimeError):
         await socket.wire.wait(timeout=5)
     assert await _left_behind(before, now) == (set(), [])
     assert (await _do(Participant.objects.get, pk=now.seat.pk)).connection == ""
@@ -633,6 +632,17 @@ async def test_the_short_way_ends_with_the_socket(sockets):
     clinician, patient = await sockets.in_call(now)
     await clinician.send("not json")
     assert await clinician.closed_with() == 4400
-    assert not clinician.way.take(json.dumps(offer())) or await patient.nothing_but_states()
+    assert not clinician.way.take(json.dumps(offer()))  # so that whoever does not stop is dropped
+    await clinician.send(offer())
+    assert await patient.nothing_but_states()
     await clinician.wire.disconnect(timeout=5)
     assert clinician.way.hears is None
+
+
+@pytest.mark.parametrize("short_way", [True], indirect=True)
+async def test_whoever_is_shut_by_others_says_nothing_more_by_the_short_way(sockets):
+    now = await sockets.visit("admitted")
+    _, patient = await sockets.in_call(now)
+    await (await sockets.patient(now)).hello()
+    assert await patient.closed_with() == 4409
+    assert patient.way.hears is None  # though its loop waits

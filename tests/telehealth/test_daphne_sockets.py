@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import struct
 
 import pytest
 from daphne.server import Server
@@ -165,8 +166,11 @@ def test_what_is_said_to_a_closed_socket_is_nobodys_trouble():
     assert app.wire.value() == said
 
 
-def test_a_page_that_sends_faster_than_it_is_read_is_dropped(caplog):
-    app = App(BoundedProtocol)
+@pytest.mark.parametrize("state", ["not read", "closing"])
+def test_a_page_that_sends_faster_than_it_is_read_is_dropped(caplog, state):
+    app = App(BoundedProtocol, short=state == "closing")
+    if state == "closing":
+        app.made.serverClose(4429)  # and its page does not answer
     with caplog.at_level(logging.WARNING, "telehealth.daphne_sockets"):
         app.made.dataReceived(frame(TEXT, b"{}") * MAX_WAITING)
         assert not app.wire.disconnecting
@@ -174,6 +178,24 @@ def test_a_page_that_sends_faster_than_it_is_read_is_dropped(caplog):
     assert app.wire.disconnecting
     assert app.queue.qsize() <= MAX_WAITING + 1  # that it is gone is one more
     assert [record.message for record in caplog.records] == ["a socket was dropped: it sent faster than it was read"]
+
+
+@pytest.mark.parametrize("code", [None, 1013, 4401])
+def test_every_code_that_the_product_closes_with_is_said(code):
+    app = App(BoundedProtocol)
+    app.made.handle_reply({"type": "websocket.close", "code": code})
+    assert app.wire.value() == b"\x88\x02" + struct.pack("!H", code or 1000)
+    assert app.made.state == app.made.STATE_CLOSING
+
+
+def test_what_fails_at_once_is_left_to_the_task():
+    app = App(BoundedProtocol, short=True)
+    app.made.hears = lambda _text: 1 / 0
+    app.made.dataReceived(AFTER + AFTER)
+    failed, waits = app.events()
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(failed["rest"]())
+    assert waits["text"] == "after it"
 
 
 def test_the_product_is_offered_it(monkeypatch):

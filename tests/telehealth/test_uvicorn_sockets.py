@@ -276,19 +276,37 @@ async def test_what_is_heard_at_once_needs_no_task_and_what_is_left_of_it_comes_
     assert app.heard[3]["text"] == "after it"
 
 
-async def test_a_handler_that_fails_at_once_ends_its_socket_and_no_other():
+@pytest.mark.parametrize("error", [RuntimeError, ConnectionResetError])
+async def test_a_handler_that_fails_at_once_ends_its_application_as_by_asgi(error, caplog):
     class Broken(ShortApp):
-        def hear(self, _text):
-            raise RuntimeError
+        def hear(self, text):
+            self.heard.append(text)
+            raise error
 
-    broken, other = Broken(), ShortApp()
-    made, _ = await opened(Sockets, broken)
-    whole, wire = await opened(Sockets, other)
-    with pytest.raises(RuntimeError):  # to the loop, which ends the connection
-        made.data_received(frame(TEXT, b"a"))
-    whole.data_received(frame(TEXT, b"b"))
+    app = Broken()
+    made, wire = await opened(Sockets, app)
+    made.data_received(frame(TEXT, b"a") + frame(TEXT, b"b"))
     await settled()
-    assert wire.written == b"\x81\x01b"
+    assert wire.ended == "closed"
+    assert app.heard == ["a"]
+    assert error.__name__ in caplog.text
+
+
+@pytest.mark.parametrize("at", range(1, 9))
+@pytest.mark.parametrize("early", [False, True])
+async def test_what_is_said_before_the_socket_is_open_is_the_librarys(at, early):
+    """A frame that has begun there goes on to it."""
+    app = App()
+    made, _ = begun(Sockets, app)
+    whole = frame(TEXT, TWO, mask=OVER_IT)
+    pieces = [HEAD + whole[:at], whole[at:]] if early else [HEAD[:-at], HEAD[-at:] + whole[:at], whole[at:]]
+    for piece in pieces:
+        made.data_received(piece)
+        if piece is not pieces[0] or early:
+            await settled()
+    made.data_received(AFTER)
+    await settled()
+    assert [message.get("text") for message in app.heard] == [TWO.decode(), "after it"]
 
 
 @pytest.mark.parametrize("kind", [App, ShortApp])
@@ -351,6 +369,15 @@ async def test_who_pings_and_never_reads_the_answers_is_dropped():
     assert not wire.ended
     wire.unread += 1
     made.data_received(frame(PING))
+    assert wire.ended == "aborted"
+
+
+async def test_nobody_waits_for_a_close_whose_last_words_are_too_much():
+    app = App(reads=False)
+    made, wire = await opened(Sockets, app)
+    wire.write = lambda _data: made.pause_writing()
+    await app.send({"type": "websocket.send", "text": "a long last word"})
+    await asyncio.wait_for(app.send({"type": "websocket.close", "code": 4401}), 1)
     assert wire.ended == "aborted"
 
 
