@@ -3,7 +3,7 @@
 import logging
 import time
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID
 
 import msgspec
@@ -29,6 +29,8 @@ HELLO_WITHIN = 5.0
 QUIET = 15.0
 FRAMES_PER_SECOND = 40
 FRAMES_AT_ONCE = 120
+#: addresses that one page sends another's browser, or the worker, to; by leg, so that none takes from another
+ADDRESSES_PER_SECOND = 4
 #: a leg to the worker costs it a key, a socket and a log entry; a page makes one or two, and another when it breaks
 WORKER_OFFERS_PER_SECOND = 0.5
 WORKER_OFFERS_AT_ONCE = 6
@@ -80,7 +82,8 @@ class VisitConsumer(Watched):
         self.rate = protocol.Rate(FRAMES_PER_SECOND, FRAMES_AT_ONCE, time.monotonic())
         self.offers = protocol.Rate(WORKER_OFFERS_PER_SECOND, WORKER_OFFERS_AT_ONCE, time.monotonic())
         self.checks = protocol.Rate(CHECKS_PER_SECOND, CHECKS_AT_ONCE, time.monotonic())
-        self.candidates = 0
+        full = partial(protocol.Rate, ADDRESSES_PER_SECOND, protocol.MAX_CANDIDATES, time.monotonic())
+        self.addresses = {leg: full() for leg in get_args(protocol.Leg)}
         self.early: list[tuple[str, str]] = []
         await self.channel_layer.group_add(consult_group(self.consult_id), self.channel_name)
         await self.channel_layer.group_add(seat_group(self.visitor.participant.id), self.channel_name)
@@ -162,12 +165,10 @@ class VisitConsumer(Watched):
         relay_only = self.relay_only and frame.leg == "call"
         text = sdp.without_bad_candidates(frame.sdp, frame.leg, relay_only=relay_only)
         cleaned = protocol.Description(frame.leg, frame.negotiation, frame.type, text)
-        self.candidates = 0
         return self.forward(cleaned)
 
     def trickle(self, frame: protocol.Candidate) -> Rest:
-        self.candidates += 1
-        if self.candidates > protocol.MAX_CANDIDATES:
+        if not self.addresses[frame.leg].take(self.heard):
             return partial(self.fault, "too_many", "Too many network addresses were offered.")
         if (why := self.not_open(frame)) is not None:
             return partial(self.fault, *why) if why[0] else None

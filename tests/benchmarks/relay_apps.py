@@ -51,4 +51,4 @@ elif WHICH == "product":
     application = import_module("telehealth.asgi").application  # sets Django up, so it comes first
     consumers = import_module("signaling.consumers")
     # One client may send 40 frames a second; here it stands for as many as the server can take.
-    consumers.FRAMES_PER_SECOND = consumers.FRAMES_AT_ONCE = 1_000_000
+    consumers.FRAMES_PER_SECOND = consumers.FRAMES_AT_ONCE = consumers.ADDRESSES_PER_SECOND = 1_000_000

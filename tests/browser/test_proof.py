@@ -134,3 +134,60 @@ def test_people_who_read_different_words_end_the_call_on_both_pages(running: Pro
     logged = running.ask(LOGGED.replace("CONSULT", visit.consult))
     assert ["clinician", "consult.proof", "failed"] in [entry[:3] for entry in logged]
     assert ["patient", "consult.proof", "failed"] in [entry[:3] for entry in logged]
+
+
+#: a browser that keeps no link's secret
+KEEPS_NOTHING = """
+const open = IDBFactory.prototype.open;
+IDBFactory.prototype.open = function (name, ...more) {
+  if (name === "telehealth-visits") throw new DOMException("no", "InvalidStateError");
+  return open.call(this, name, ...more);
+};
+"""
+
+
+def test_a_browser_that_keeps_nothing_proves_itself_by_the_link_all_the_same(
+    running: Product, browser: Browser
+) -> None:
+    visit = started(running, browser)
+    phone = visitor(browser, width=390, height=800)
+    phone.add_init_script(KEEPS_NOTHING)
+    page = course.arrive(visit, phone)
+    course.admit(visit, page)
+    for _ in range(2):  # and after a refresh
+        for side in (page, visit.room):
+            shows(side, "link")
+            course.sees_and_hears(side)
+        page.reload()
+
+
+FAILED_BEFORE = """
+(consult) => new Promise((resolve) => {
+  indexedDB.open("telehealth-visits").onsuccess = ({ target: { result: base } }) => {
+    const write = base.transaction("links", "readwrite");
+    write.objectStore("links").put({ keys: [], required: false, failures: 3, at: Date.now() }, consult);
+    write.oncomplete = resolve;
+  };
+})
+"""
+
+
+def test_a_device_on_which_three_calls_were_stopped_says_so_and_does_not_call(
+    running: Product, browser: Browser
+) -> None:
+    visit = started(running, browser)
+    page = course.arrive(visit, visitor(browser, width=390, height=800))
+    page.evaluate(FAILED_BEFORE, visit.consult)
+    page.reload()
+    expect(page.locator("[data-proof-alarm]")).to_be_visible()
+    expect(page.locator("[data-alarm-again]")).to_be_hidden()
+    visit.room.locator("[data-admit]:not([disabled])").click()
+    expect(page.locator("[data-proof-word]").first).to_have_text("Not private: stopped")
+    for _ in range(50):
+        logged = running.ask(LOGGED.replace("CONSULT", visit.consult))
+        if logged:
+            break
+        page.wait_for_timeout(100)
+    assert [entry[:3] for entry in logged] == [["patient", "consult.proof", "failed"]]
+    assert logged[0][3]["why"] == "tries"
+    assert course.frames(visit.room) == 0

@@ -228,14 +228,32 @@ async def test_a_bad_candidate_is_dropped_on_every_road(sockets, address):
     assert address not in frame["sdp"]
 
 
-async def test_the_sixty_fifth_candidate_is_one_too_many(sockets):
+@pytest.mark.parametrize("descriptions", [False, True])
+async def test_the_sixty_fifth_candidate_is_one_too_many(sockets, monkeypatch, descriptions):
+    """Also where new descriptions come in between: nobody's browser is sent to one address after another."""
+    monkeypatch.setattr(consumers, "ADDRESSES_PER_SECOND", 0)
     clinician, patient = await sockets.in_call(await sockets.visit("admitted"))
     for number in range(65):
         await clinician.send(_candidate(CANDIDATE.replace("50000", str(50000 + number))))
+        if descriptions and number % 20 == 19:
+            await clinician.send(offer())
     assert (await clinician.until("fault"))["code"] == "too_many"
     for _ in range(64):
         await patient.until("candidate")
     assert await patient.nothing_but_states()
+    await clinician.send(_candidate(leg="monitor", negotiation=0))  # another leg has its own
+    await clinician.send({"kind": "ping"})
+    assert (await clinician.next())["kind"] == "pong"
+
+
+async def test_a_page_that_looks_for_a_path_again_may_name_its_addresses_again(sockets, monkeypatch):
+    monkeypatch.setattr(consumers, "ADDRESSES_PER_SECOND", 1000)
+    clinician, patient = await sockets.in_call(await sockets.visit("admitted"))
+    for number in range(80):
+        await clinician.send(_candidate(CANDIDATE.replace("50000", str(50000 + number))))
+        await asyncio.sleep(0.002)
+    for _ in range(80):
+        await patient.until("candidate")
 
 
 async def test_nobody_but_the_patient_at_her_consent_step_is_recorded(sockets):

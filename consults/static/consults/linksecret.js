@@ -34,6 +34,15 @@ export async function claim(consult) {
 }
 
 /**
+ * The same for a browser that keeps nothing for a page: it holds as long as the tab.
+ * @returns {Promise<{keys: LinkKey[], required: boolean}>}
+ */
+export async function carried() {
+  const key = await secretKey(sessionStorage.getItem(CARRIED) ?? "");
+  return { keys: key ? [await linkKey(key)] : [], required: key !== null };
+}
+
+/**
  * A link with this secret was made here. Whoever opened an earlier one still has hers.
  * @param {string} consult
  * @param {string} secret

@@ -27,8 +27,7 @@ export async function ownProof(/** @type {string} */ consult) {
     await linksecret.claim(consult);
     return { certificate, ...(await linksecret.known(consult)) };
   } catch {
-    // A browser that keeps nothing for a page: the call stays "not checked" until words are compared.
-    return { certificate, keys: [], required: false, failures: 0 };
+    return { certificate, ...(await linksecret.carried()), failures: 0 };
   }
 }
 
@@ -54,7 +53,6 @@ export function bindProof(role, consult, wire, call, own) {
   find("[data-proof-differ]", HTMLButtonElement, dialog).addEventListener("click", () => check.disagree());
   find("[data-alarm-again]", HTMLButtonElement, alarm).addEventListener("click", () => location.reload());
   find("[data-alarm-close]", HTMLButtonElement, alarm).addEventListener("click", () => alarm.close());
-  if (own.failures >= MOST_FAILURES) stop(check, alarm, own.failures);
   hear(check, "proof", (/** @type {Told} */ told) => {
     show(dialog, told);
     if (told.state !== "failed" || alarm.open) return;
@@ -62,20 +60,12 @@ export function bindProof(role, consult, wire, call, own) {
     sound(alarm, own.failures + 1);
     void linksecret.failed(consult).catch(() => undefined); // not kept: the log has it
   });
+  if (own.failures >= MOST_FAILURES) {
+    // Too many calls were ended by the check: this device does not try again by itself.
+    sound(alarm, own.failures);
+    check.giveUp();
+  }
   return check;
-}
-
-/**
- * Too many calls were ended by the check: this device does not try again by itself.
- * @param {Check} check
- * @param {HTMLDialogElement} alarm
- * @param {number} failures
- */
-function stop(check, alarm, failures) {
-  check.state = "failed";
-  check.why = "tries";
-  check.call.close();
-  sound(alarm, failures);
 }
 
 /**

@@ -396,6 +396,13 @@ export class Check extends EventTarget {
     await this.report();
   }
 
+  /** Before any call: this device has failed too often. */
+  giveUp() {
+    this.why = "tries";
+    this.become("failed");
+    this.call.close();
+  }
+
   async tick() {
     if (this.state === "failed") return this.report();
     this.noteDue();
@@ -427,8 +434,10 @@ export class Check extends EventTarget {
     const { run, state } = this;
     const failed = state === "failed";
     if (!failed && this.looked !== this.call.pc) return;
-    const peer = run?.facts.tabs[this.other] ?? this.call.peer;
-    const negotiation = run?.facts.negotiation ?? this.call.negotiation;
+    // What failed before there was a call is said of the one that would be made now.
+    const would = failed && this.call.negotiation < 0 ? this.wire.state : null;
+    const peer = run?.facts.tabs[this.other] ?? String(would?.peer ?? this.call.peer);
+    const negotiation = run?.facts.negotiation ?? Number(would?.negotiation ?? this.call.negotiation);
     if (negotiation < 0 || !peer) return;
     const digest = run ? await proof.factsDigest(run.facts) : "";
     const word = JSON.stringify([state, negotiation, peer, digest]);
