@@ -101,6 +101,25 @@ def test_descriptions_that_are_kept_back_are_said_too(call: Callable[..., runs.C
     assert running.patient.locator("[data-proof-wait]").is_visible()
 
 
+def test_who_comes_between_after_words_were_compared_is_not_shown(call: Callable[..., runs.Call]) -> None:
+    """Without a secret in the link: what was proved by comparing is not lost without a word."""
+    running = call("bridge_later", "")
+    pages = (running.room, running.patient)
+    for page in pages:
+        until(page, "window.shown > 3")
+        page.locator("[data-proof-chip]").click()
+        page.locator("[data-proof-words] li").nth(3).wait_for()
+    for page in pages:
+        page.locator("[data-proof-same]").click()
+    for page in pages:
+        until(page, f"({runs.STATE})().state === 'comparison'")
+    runs.begin_again(running)
+    for page in pages:
+        until(page, f"({runs.STATE})().stuck || ({runs.STATE})().alarm")
+    came = runs.look(running)
+    assert all(not one.tracks and not one.shown for one in came), runs.told(came)
+
+
 def test_without_a_secret_the_words_differ(cheating: products.Product, call: Callable[..., runs.Call]) -> None:
     """The bridge is real: both see a picture through it. The pages say "not checked", and the words are others."""
     running = call("bridge_forging", "")

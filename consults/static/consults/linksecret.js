@@ -1,12 +1,15 @@
-// The secrets of invite links, in this browser only: kept as keys that no script can read out, erased at the visit's end.
+// What this browser keeps of a visit to prove itself again after a refresh: the secrets of invite links and its own
+// certificate, as keys that no script can read out, and whose words were compared. Erased at the visit's end.
 
 import { linkKey, secretKey } from "../signaling/proof.js";
 
 /** @typedef {import("../signaling/proof.js").LinkKey} LinkKey */
 /**
- * `required`: the newest link was handed over with a secret in it. `failures`: calls that the check ended.
- * @typedef {{keys: CryptoKey[], required: boolean, failures: number, at: number}} Kept
- * @typedef {{keys: LinkKey[], required: boolean, failures: number}} Known
+ * `required`: the newest link was handed over with a secret in it. `compared`: fingerprints of certificates.
+ * `failures`: calls that the check ended.
+ * @typedef {{keys: CryptoKey[], required: boolean, compared: string[], failures: number, at: number,
+ *   certificate?: RTCCertificate}} Kept
+ * @typedef {{keys: LinkKey[], required: boolean, compared: string[], failures: number}} Known
  */
 
 const BASE = "telehealth-visits";
@@ -14,6 +17,9 @@ const STORE = "links";
 const CARRIED = "telehealth-link-secret";
 /** an invite lives two days and a visit ends; what a closed browser left behind goes after this */
 const KEPT_FOR = 7 * 24 * 3600_000;
+/** a certificate that ends in a call would end the call */
+const CERTIFICATE_LASTS = 24 * 3600_000;
+const MOST_COMPARED = 8;
 
 /** Between the link's page and the visit's, in this tab alone. @param {string} secret */
 export function carry(secret) {
@@ -57,6 +63,28 @@ export async function mailed(consult) {
   await change(consult, (kept) => ({ ...kept, required: false }));
 }
 
+/**
+ * The words of whoever has this certificate were compared.
+ * @param {string} consult
+ * @param {string} fingerprint
+ */
+export async function compared(consult, fingerprint) {
+  const among = (/** @type {string[]} */ before) => [...new Set([...before, fingerprint])].slice(-MOST_COMPARED);
+  await change(consult, (kept) => ({ ...kept, compared: among(kept.compared) }));
+}
+
+/**
+ * The certificate that this browser has in the visit: what the other side has proved of it holds after a refresh too.
+ * @param {string} consult
+ * @param {RTCCertificate} fresh becomes it where there is none
+ * @returns {Promise<RTCCertificate>}
+ */
+export async function certificate(consult, fresh) {
+  const lasts = (/** @type {Kept} */ kept) => (kept.certificate?.expires ?? 0) > Date.now() + CERTIFICATE_LASTS;
+  const kept = await change(consult, (before) => (lasts(before) ? before : { ...before, certificate: fresh }));
+  return kept.certificate ?? fresh;
+}
+
 /** @param {string} consult */
 export async function failed(consult) {
   await change(consult, (kept) => ({ ...kept, failures: kept.failures + 1 }));
@@ -67,8 +95,8 @@ export async function failed(consult) {
  * @returns {Promise<Known>}
  */
 export async function known(consult) {
-  const { keys, required, failures } = await change(consult, (kept) => kept);
-  return { keys: await Promise.all(keys.map(linkKey)), required: required && keys.length > 0, failures };
+  const { keys, required, compared, failures } = await change(consult, (kept) => kept);
+  return { keys: await Promise.all(keys.map(linkKey)), required: required && keys.length > 0, compared, failures };
 }
 
 /** @param {string} consult */
@@ -88,8 +116,8 @@ async function change(consult, how) {
       const kept = old === consult ? null : /** @type {Kept} */ (await answer(store.get(old)));
       if (kept && Date.now() - kept.at > KEPT_FOR) store.delete(old);
     }
-    const none = { keys: [], required: false, failures: 0, at: 0 };
-    const before = /** @type {Kept} */ ((await answer(store.get(consult))) ?? none);
+    const none = { keys: [], required: false, compared: [], failures: 0, at: 0 };
+    const before = /** @type {Kept} */ ({ ...none, ...(await answer(store.get(consult))) });
     const after = how(before);
     if (after !== before) store.put({ ...after, at: Date.now() }, consult);
     return after;

@@ -22,12 +22,14 @@ const WORD = {
 
 /** What this page can prove itself with: made before the call, so that nothing of it is waited for at admission. */
 export async function ownProof(/** @type {string} */ consult) {
-  const certificate = await makeCertificate();
+  const fresh = await makeCertificate();
+  // A browser that does not keep it has another one after a refresh, of which nothing is proved yet.
+  const certificate = await linksecret.certificate(consult, fresh).catch(() => fresh);
   try {
     await linksecret.claim(consult);
     return { certificate, ...(await linksecret.known(consult)) };
   } catch {
-    return { certificate, ...(await linksecret.carried()), failures: 0 };
+    return { certificate, ...(await linksecret.carried()), compared: [], failures: 0 };
   }
 }
 
@@ -59,6 +61,9 @@ export function bindProof(role, consult, wire, call, own) {
     dialog.close();
     sound(alarm, own.failures + 1);
     void linksecret.failed(consult).catch(() => undefined); // not kept: the log has it
+  });
+  hear(check, "compared", (/** @type {string} */ fingerprint) => {
+    void linksecret.compared(consult, fingerprint).catch(() => undefined); // then it is compared again after a refresh
   });
   if (own.failures >= MOST_FAILURES) {
     // Too many calls were ended by the check: this device does not try again by itself.

@@ -4,7 +4,8 @@
  * Works on the other side's certificate as its description names it, while the path is still looked for, and holds what
  * is really at the other end of every transport against it before anything is shown. Nothing here says yes by itself.
  *
- * Event "proof" {state, why, held, stuck, words, pictures, mine, theirs} whenever one of them changed.
+ * Event "proof" {state, why, held, stuck, words, pictures, mine, theirs} whenever one of them changed; event "compared"
+ * with a certificate's fingerprint once words were compared with whoever has it.
  */
 
 import * as proof from "./proof.js";
@@ -38,10 +39,12 @@ export class Check extends EventTarget {
   /**
    * @param {Wire} wire
    * @param {Call} call
-   * @param {{role: Role, consult: string, certificate: RTCCertificate, keys: LinkKey[], required: boolean}} own
-   *   `required`: the link was handed over with a secret in it, so nothing flows before that is proved
+   * @param {{role: Role, consult: string, certificate: RTCCertificate, keys: LinkKey[], required: boolean,
+   *   compared: string[]}} own
+   *   `required`: the link was handed over with a secret in it, so nothing flows before that is proved.
+   *   `compared`: fingerprints with whose owners words were compared before this page was loaded
    */
-  constructor(wire, call, { role, consult, certificate, keys, required }) {
+  constructor(wire, call, { role, consult, certificate, keys, required, compared }) {
     super();
     this.wire = wire;
     this.call = call;
@@ -64,7 +67,7 @@ export class Check extends EventTarget {
     /** the other side's certificate, by its page's name: a page keeps its own as long as it lives */
     this.seen = new Map();
     /** certificates whose owners' words were compared with ours */
-    this.compared = new Set();
+    this.compared = new Set(compared);
     /** the connection whose transports were last found to end at that certificate @type {RTCPeerConnection | null} */
     this.looked = null;
     /** @type {{peer: string, frame: any}[]} */
@@ -97,6 +100,11 @@ export class Check extends EventTarget {
   /** @returns {Role} */
   get other() {
     return this.role === "clinician" ? "patient" : "clinician";
+  }
+
+  /** Nothing is shown of anybody unproved: there is a secret to prove, or somebody whom this one is not. */
+  get mustProve() {
+    return this.required || this.compared.size > 0;
   }
 
   get verified() {
@@ -194,7 +202,7 @@ export class Check extends EventTarget {
       said: {},
       key: null,
       confirmed: false,
-      required: this.required,
+      required: this.mustProve,
       comparing: this.wantsWords,
       since: performance.now(),
     };
@@ -371,7 +379,9 @@ export class Check extends EventTarget {
   /** @param {Run} run */
   agreed(run) {
     if (run.mine && run.theirs && this.state === "none") {
-      this.compared.add(run.facts.fingerprints[this.other]);
+      const fingerprint = run.facts.fingerprints[this.other];
+      this.compared.add(fingerprint);
+      this.dispatchEvent(new CustomEvent("compared", { detail: fingerprint }));
       this.become("comparison");
     }
     this.settle();
@@ -420,13 +430,13 @@ export class Check extends EventTarget {
     this.due = due;
   }
 
-  /** The link's secret should have proved long ago who is there. A description that never came is kept back as well. */
+  /** It should have been proved long ago who is there. A description that never came is kept back as well. */
   get stuck() {
     const run = this.current;
     const now = performance.now();
     if (this.state === "failed" || (run && this.verified)) return false;
     if (run) return run.required && now - run.since > STUCK_AFTER;
-    return this.required && this.due !== "" && now - this.dueSince > UNDESCRIBED_AFTER;
+    return this.mustProve && this.due !== "" && now - this.dueSince > UNDESCRIBED_AFTER;
   }
 
   /** To the log, once for each state: the digest is the same at both ends, or somebody is in between. */
