@@ -1,0 +1,237 @@
+"""The check's own rules, asked in node as the pages ask it: what a man in between may not do, each by itself."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+STATIC = Path(__file__).resolve().parents[2] / "signaling/static/signaling"
+#: two ends of one call, each with its own check; what one says is handed on by hand
+ENDS = """
+import { Check } from "%(check)s";
+import * as proof from "%(proof)s";
+
+const PRINT = { clinician: "aa".repeat(32), patient: "bb".repeat(32) };
+const TAB = { clinician: "1".repeat(16), patient: "2".repeat(16) };
+const OTHER = { clinician: "patient", patient: "clinician" };
+const named = (print) => `v=0\\r\\na=fingerprint:sha-256 ${print.match(/../g).join(":")}\\r\\n`;
+export const key = await proof.linkKey(await proof.secretKey(proof.newSecret()));
+
+class Wire extends EventTarget {
+  constructor(role) {
+    super();
+    Object.assign(this, { tab: TAB[role], state: { gate: true, peer: TAB[OTHER[role]], negotiation: 1 }, said: [] });
+  }
+  send(frame) {
+    this.said.push(frame);
+    return true;
+  }
+}
+
+class Call extends EventTarget {
+  constructor(role) {
+    super();
+    const remote = { sdp: named(PRINT[OTHER[role]]) };
+    this.pc = { getTransceivers: () => [], sctp: null, connectionState: "connecting", remoteDescription: remote };
+    Object.assign(this, { negotiation: 1, peer: TAB[OTHER[role]], closed: false, shows: "none", expected: "" });
+  }
+  allow(_sends, shows) {
+    this.shows = shows;
+  }
+  close() {
+    this.closed = true;
+  }
+}
+
+export async function end(role, own = {}) {
+  const certificate = { getFingerprints: () => [{ algorithm: "sha-256", value: PRINT[role].match(/../g).join(":") }] };
+  const consult = "c0ffee";
+  const [wire, call] = [new Wire(role), new Call(role)];
+  const check = new Check(wire, call, { role, consult, certificate, keys: [], required: false, compared: [], ...own });
+  check.close();  // by hand, not by the clock
+  const made = {
+    check, wire, call,
+    settled: async () => {
+      for (let i = 0; i < 50; i += 1) {
+        await check.queue;
+        await new Promise(setImmediate);
+      }
+    },
+    hears: async (step, value, more = {}) => {
+      const frame = { kind: "proof", from: OTHER[role], peer: TAB[role], negotiation: 1, step, value, key: "", ...more };
+      wire.dispatchEvent(new CustomEvent("proof", { detail: frame }));
+      await made.settled();
+    },
+    said: (step) => wire.said.findLast((frame) => frame.step === step),
+    outcome: () => ({ state: check.state, why: check.why, closed: call.closed }),
+  };
+  check.changed();
+  await made.settled();
+  return made;
+}
+
+/** Hand on all that two ends have said, and what they say to that, but what the man keeps. */
+export async function exchange(one, other, kept = []) {
+  for (let round = 0; round < 8; round += 1) {
+    for (const [from, to] of [[one, other], [other, one]]) {
+      for (const frame of from.wire.said.splice(0)) {
+        const goes = frame.kind === "proof" && !kept.includes(frame.step);
+        if (goes) await to.hears(frame.step, frame.value, { key: frame.key });
+      }
+    }
+  }
+}
+const some = "cd".repeat(32);
+let told;
+%(script)s
+console.log(JSON.stringify(told));
+process.exit(0);
+"""
+FAILED = {"state": "failed", "closed": True}
+
+
+def ask(script: str):
+    if not shutil.which("node"):
+        pytest.skip("node is not installed")
+    words = {"check": (STATIC / "check.js").as_uri(), "proof": (STATIC / "proof.js").as_uri(), "script": script}
+    command = ["node", "--input-type=module", "-e", ENDS % words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_two_honest_ends_find_the_same_words_and_agree():
+    one, other = ask("""
+      const [doctor, patient] = [await end("clinician"), await end("patient")];
+      await exchange(doctor, patient);
+      const words = [doctor, patient].map(({ check }) => [...check.run.words, ...check.run.pictures]);
+      const before = [doctor, patient].map(({ check }) => check.state);
+      doctor.check.agree();
+      await doctor.settled();
+      await exchange(doctor, patient);
+      const half = [doctor, patient].map(({ check }) => check.state);
+      patient.check.agree();
+      await patient.settled();
+      await exchange(doctor, patient);
+      told = [doctor, patient].map(({ check }, i) => ({ words: words[i], states: [before[i], half[i], check.state] }));
+    """)
+    assert one["words"] == other["words"]
+    assert len(one["words"]) == 8
+    assert one["states"] == other["states"] == ["none", "none", "comparison"]
+
+
+def test_two_honest_ends_prove_themselves_by_the_link():
+    assert ask("""
+      const [doctor, patient] = [
+        await end("clinician", { keys: [key], required: true }), await end("patient", { keys: [key], required: true }),
+      ];
+      const held = [doctor, patient].map(({ check }) => check.state);
+      await exchange(doctor, patient);
+      told = [...held, doctor.check.state, patient.check.state];
+    """) == ["none", "none", "link", "link"]
+
+
+@pytest.mark.parametrize(
+    ("who", "steps"),
+    [
+        ("patient", 'await me.hears("commit", some); await me.hears("commit", some.replace("cd", "ef"));'),
+        ("patient", 'await me.hears("commit", some); await me.hears("reveal", some);'),
+        ("patient", 'await me.hears("reveal", some);'),
+        ("patient", 'await me.hears("nonce", some);'),
+        ("clinician", 'await me.hears("nonce", some); await me.hears("nonce", some.replace("cd", "ef"));'),
+        ("clinician", 'await me.hears("commit", some);'),
+        ("clinician", 'await me.hears("reveal", some);'),
+    ],
+    ids=["another commitment", "does not fit", "nothing committed", "not hers", "another number", "his", "not his"],
+)
+def test_who_is_in_between_has_one_try(who, steps):
+    found = ask(f'const me = await end("{who}"); {steps} told = me.outcome();')
+    assert found == {**FAILED, "why": "commitment"}
+
+
+def test_the_same_said_twice_is_no_second_try():
+    assert ask("""
+      const me = await end("patient");
+      for (let i = 0; i < 3; i += 1) await me.hears("commit", some);
+      told = me.outcome();
+    """) == {"state": "none", "why": "", "closed": False}
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        '"patient", me.check.run.facts',
+        '"clinician", { ...me.check.run.facts, negotiation: 2 }',
+        '"clinician", { ...me.check.run.facts, consult: "decaf" }',
+        '"clinician", { ...me.check.run.facts, tabs: { clinician: TAB.patient, patient: TAB.clinician } }',
+        '"clinician", { ...me.check.run.facts, fingerprints: { ...PRINT, patient: some } }',
+    ],
+    ids=["one's own sent back", "another negotiation", "another consult", "other tabs", "another certificate"],
+)
+def test_a_tag_holds_for_one_end_of_one_call(facts):
+    script = f"""
+      const me = await end("patient", {{ keys: [key], required: true }});
+      await me.hears("link", await proof.linkTag(key, {facts}), {{ key: key.id }});
+      told = me.outcome();
+    """
+    assert ask(script) == {**FAILED, "why": "link"}
+
+
+def test_words_that_were_agreed_to_are_the_same_words():
+    """Who is in between cannot say of the words of one side that the other has agreed to hers."""
+    assert ask("""
+      const [doctor, patient] = [await end("clinician"), await end("patient")];
+      await exchange(doctor, patient);
+      await doctor.hears("agreed", await proof.agreement("clinician", doctor.check.run.seed));
+      told = doctor.outcome();
+    """) == {**FAILED, "why": "differ"}
+
+
+def test_whoever_says_that_they_see_other_certificates_is_believed():
+    assert ask("""
+      const me = await end("patient");
+      await me.hears("seen", some);
+      told = me.outcome();
+    """) == {**FAILED, "why": "certificate"}
+
+
+def test_a_page_that_takes_another_certificate_is_stopped():
+    assert ask("""
+      const me = await end("patient");
+      me.call.pc.remoteDescription.sdp = named(some);
+      me.check.changed();
+      await me.settled();
+      told = me.outcome();
+    """) == {**FAILED, "why": "certificate"}
+
+
+def test_new_words_again_and_again_are_not_people_who_reload():
+    assert ask("""
+      const me = await end("patient");
+      const states = [];
+      for (let i = 3; i < 70; i += 1) {
+        me.call.peer = me.wire.state.peer = String(i).padStart(16, "0");
+        me.check.changed();
+        await me.check.queue;
+        states.push(me.check.state);
+      }
+      told = [states.indexOf("failed"), me.outcome()];
+    """) == [63, {**FAILED, "why": "tries"}]
+
+
+def test_once_words_were_compared_nobody_else_is_shown_unproved():
+    assert ask("""
+      const known = await end("patient", { compared: [PRINT.clinician] });
+      const stranger = await end("patient", { compared: [some] });
+      const fresh = await end("patient");
+      const extents = [];
+      for (const one of [known, stranger, fresh]) {
+        one.call.allow = (sends) => { one.sends = sends; };
+        await one.hears("seen", await proof.seenWord("clinician", one.check.run.facts));
+        extents.push([one.check.state, one.sends]);
+      }
+      stranger.check.compare();
+      told = [...extents, stranger.sends];
+    """) == [["comparison", "all"], ["none", "none"], ["none", "all"], "sound"]
