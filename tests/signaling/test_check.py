@@ -60,7 +60,8 @@ export async function end(role, own = {}) {
       }
     },
     hears: async (step, value, more = {}) => {
-      const frame = { kind: "proof", from: OTHER[role], peer: TAB[role], negotiation: 1, step, value, key: "", ...more };
+      const about = { from: OTHER[role], peer: TAB[role], negotiation: 1 };
+      const frame = { kind: "proof", ...about, step, value, key: "", ...more };
       wire.dispatchEvent(new CustomEvent("proof", { detail: frame }));
       await made.settled();
     },
