@@ -104,6 +104,17 @@ def test_a_microphone_that_stays_silent_after_a_telephone_call_is_taken_again(
     course.sees_and_hears(visit.room)
 
 
+@pytest.mark.parametrize("kind", ["audio", "video"])
+def test_a_track_that_stays_silent_is_taken_again_though_nobody_says_that_it_is_over(
+    running: Product, browser: Browser, kind: str
+) -> None:
+    visit, page = in_a_call(running, browser)
+    before = page.evaluate(SENT, kind)
+    page.evaluate(FALLS_SILENT, kind)
+    is_sent_again(page, kind, before)
+    course.sees_and_hears(visit.room)
+
+
 def is_sent_again(page: Page, kind: str, before: str) -> None:
     sent = SENT.strip()
     until(page, f"(() => {{ const id = ({sent})('{kind}'); return id !== '' && id !== '{before}'; }})()")

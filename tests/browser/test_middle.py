@@ -34,6 +34,13 @@ READ = """
 """
 
 
+#: what a silly network does, or people do, and the man's word for what he did of it
+NOISE = {
+    **{"honest": "", "restarted": "", "reloaded": "", "double": "doubled"},
+    **{"reorder": "reordered", "drop_candidates": "dropped", "inject_candidates": "injected"},
+}
+
+
 @pytest.fixture(scope="module")
 def cheating() -> Iterator[products.Product]:
     with products.running(program=CHEATING) as started:
@@ -73,10 +80,12 @@ def test_somebody_in_between_is_caught_before_anything_is_shown(
     assert runs.caught(came), runs.told(came)
 
 
-@pytest.mark.parametrize("noise", ["honest", "double", "restarted", "reloaded"])
-def test_noise_is_no_alarm(call: Callable[..., runs.Call], noise: str) -> None:
-    came = runs.settle(call(noise))
+@pytest.mark.parametrize(("noise", "what"), NOISE.items())
+def test_noise_is_no_alarm(cheating: products.Product, call: Callable[..., runs.Call], noise: str, what: str) -> None:
+    running = call(noise)
+    came = runs.settle(running)
     assert runs.undisturbed(came), runs.told(came)
+    assert what in ["", *runs.did(cheating).get(running.consult, [])]
 
 
 @pytest.mark.parametrize("attack", ["honest", "bridge", "bridge_later"])

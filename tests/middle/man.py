@@ -57,6 +57,7 @@ class Man:
         #: first descriptions and link tags of each side, and the pages that were first there
         self.recorded: dict[tuple[str, str], Any] = {}
         self.pages: dict[str, str] = {}
+        self.dropped = False
 
     @property
     def may_begin(self) -> bool:
@@ -94,15 +95,20 @@ class Man:
     # -- noise -----------------------------------------------------------------------------------------
 
     async def _reorder(self, _socket: Any, frame: Any, on: Any, _first: bool) -> None:
+        self.did("reordered")
         asyncio.get_running_loop().call_later(random.uniform(0, 0.15), lambda: asyncio.ensure_future(on(frame)))  # noqa: S311
 
     async def _drop_candidates(self, _socket: Any, frame: Any, on: Any, _first: bool) -> None:
-        if not isinstance(frame, protocol.Candidate) or random.random() < 0.5:  # noqa: S311
+        if isinstance(frame, protocol.Candidate) and (not self.dropped or random.random() < 0.5):  # noqa: S311
+            self.dropped = True
+            self.did("dropped")
+        else:
             await on(frame)
 
     async def _inject_candidates(self, _socket: Any, frame: Any, on: Any, _first: bool) -> None:
         await on(frame)
         if isinstance(frame, protocol.Candidate) and frame.candidate:
+            self.did("injected")
             for address in INJECTED:
                 text = f"candidate:1 1 udp 2122260223 {address} 9999 typ host"
                 await on(protocol.Candidate("call", frame.negotiation, text, frame.mid))
@@ -110,6 +116,7 @@ class Man:
     async def _double(self, _socket: Any, frame: Any, on: Any, _first: bool) -> None:
         await on(frame)
         if not isinstance(frame, protocol.Description):
+            self.did("doubled")
             await on(frame)
 
     # -- attacks ---------------------------------------------------------------------------------------

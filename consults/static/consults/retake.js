@@ -5,6 +5,8 @@
 /** a telephone call that is over gives the microphone back in this time, or it is asked for anew */
 const SETTLE_MS = 1000;
 const AGAIN_MS = [0, 1000, 3000, 8000];
+/** some phones tell nobody that the call is over; asking while it goes on gets a refusal */
+const LOOK_MS = 8000;
 
 /** @type {Record<string, string>} */
 const GONE = {
@@ -25,19 +27,23 @@ export function retake(devices, tell) {
   /** @param {"camera" | "microphone"} kind */
   const lost = (kind) => devices.choice[kind] && (!devices[kind] || devices[kind].readyState === "ended" || devices[kind].muted);
 
-  /** @param {"camera" | "microphone"} kind */
-  const again = async (kind) => {
+  /**
+   * @param {"camera" | "microphone"} kind
+   * @param {number[]} waits
+   */
+  const again = async (kind, waits = AGAIN_MS) => {
     const mine = watched[kind];
     if (mine.busy || !mine.heard) return;
     mine.busy = true;
-    for (const wait of AGAIN_MS) {
+    for (const wait of waits) {
       await new Promise((done) => setTimeout(done, wait));
       // A hidden page gets no device; it is asked for when the page is seen again.
       if (!lost(kind) || document.visibilityState === "hidden") break;
       await devices.retake(kind).catch(() => undefined);
     }
     mine.busy = false;
-    if (lost(kind) && document.visibilityState === "visible") tell(`Your ${kind} stopped. Choose another one under “Devices”.`);
+    const gaveUp = waits === AGAIN_MS && lost(kind) && document.visibilityState === "visible";
+    if (gaveUp) tell(`Your ${kind} stopped. Choose another one under “Devices”.`);
   };
 
   const all = () => {
@@ -61,6 +67,9 @@ export function retake(devices, tell) {
       });
     }
   });
+  setInterval(() => {
+    for (const kind of kinds) if (lost(kind)) void again(kind, [0]);
+  }, LOOK_MS);
   document.addEventListener("visibilitychange", all);
   addEventListener("pageshow", all);
   navigator.mediaDevices?.addEventListener("devicechange", all);
