@@ -41,19 +41,19 @@ def box(folder):
 
 
 @contextlib.contextmanager
-def coturn(folder, more=""):
+def coturn(folder, more="", address="127.0.0.1"):
     box = Box(folder)
     box.script("make-secrets")
     shutil.copytree(box.path("etc/telehealth/secrets"), box.path("etc/telehealth/turn"))
     renew(box, "first")
     conf = box.path("etc/turnserver.conf")
     text = box.path("opt/telehealth/deploy/coturn/turnserver.conf").read_text()
-    for name, value in {"PUBLIC_IPV4": "127.0.0.1", "TURN_SECRET": secret(box)}.items():
+    for name, value in {"PUBLIC_IPV4": address, "TURN_SECRET": secret(box)}.items():
         text = text.replace(f"@{name}@", value)
     conf.write_text(text.replace("telehealth.example", HOST).replace("\nsyslog\n", "\nlog-file=stdout\n") + more)
     box.start_program("coturn", "turnserver", "-c", str(conf), "--pidfile=")
     try:
-        until(lambda: is_open(box.ports["turns"]), said=lambda: box.log("coturn"))
+        until(lambda: is_open(box.ports["turns"], address), said=lambda: box.log("coturn"))
         yield box
     finally:
         box.stop_all()
@@ -71,8 +71,8 @@ def renew(box, name) -> bytes:
     return ssl.PEM_cert_to_DER_cert(crt.read_text())
 
 
-def is_open(port) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+def is_open(port, address="127.0.0.1") -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((address, port), timeout=1):
         return True
     return False
 

@@ -338,6 +338,9 @@ export class Call extends EventTarget {
       return;
     }
     if (this.makingOffer || this.pc.signalingState !== "stable") return;
+    // The answering side has nothing of its own. Chromium asks for an offer when the relay's address is told it, and
+    // breaks on an empty one for good.
+    if (this.pc.getTransceivers().length === 0) return;
     this.makingOffer = true;
     try {
       await this.pc.setLocalDescription();
