@@ -20,8 +20,11 @@ const GONE = {
  * @param {(text: string) => void} tell
  */
 export function retake(devices, tell) {
-  /** @type {Record<"camera" | "microphone", {busy: boolean, heard: MediaStreamTrack | null}>} */
-  const watched = { camera: { busy: false, heard: null }, microphone: { busy: false, heard: null } };
+  /** `silent`: what was heard last fell silent @type {Record<"camera" | "microphone", {busy: boolean, heard: MediaStreamTrack | null, silent: boolean}>} */
+  const watched = {
+    camera: { busy: false, heard: null, silent: false },
+    microphone: { busy: false, heard: null, silent: false },
+  };
   const kinds = /** @type {("camera" | "microphone")[]} */ (Object.keys(watched));
 
   /** @param {"camera" | "microphone"} kind */
@@ -56,9 +59,11 @@ export function retake(devices, tell) {
     for (const kind of kinds) {
       const track = devices[kind];
       if (!track || track === watched[kind].heard) continue;
-      watched[kind].heard = track;
+      Object.assign(watched[kind], { heard: track, silent: false });
       track.addEventListener("mute", () => {
-        if (track === devices[kind] && devices.choice[kind]) tell(GONE[kind] ?? "");
+        if (track !== devices[kind] || !devices.choice[kind]) return;
+        watched[kind].silent = true;
+        tell(GONE[kind] ?? "");
       });
       track.addEventListener("unmute", all);
       track.addEventListener("ended", () => {
@@ -68,7 +73,8 @@ export function retake(devices, tell) {
     }
   });
   setInterval(() => {
-    for (const kind of kinds) if (lost(kind)) void again(kind, [0]);
+    // Not what the person took away herself, which ends a track: a browser would ask her for it without end.
+    for (const kind of kinds) if (watched[kind].silent && lost(kind)) void again(kind, [0]);
   }, LOOK_MS);
   document.addEventListener("visibilitychange", all);
   addEventListener("pageshow", all);
