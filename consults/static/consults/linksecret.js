@@ -41,11 +41,18 @@ export async function claim(consult) {
 
 /**
  * The same for a browser that keeps nothing for a page: it holds as long as the tab.
- * @returns {Promise<{keys: LinkKey[], required: boolean}>}
+ * @returns {Promise<Known>}
  */
 export async function carried() {
-  const key = await secretKey(sessionStorage.getItem(CARRIED) ?? "");
-  return { keys: key ? [await linkKey(key)] : [], required: key !== null };
+  const nothing = { keys: [], required: false, compared: [], failures: 0 };
+  /** @type {CryptoKey | null} */
+  let key = null;
+  try {
+    key = await secretKey(sessionStorage.getItem(CARRIED) ?? "");
+  } catch {
+    // Not even for a tab: then the link's page could not carry anything here.
+  }
+  return key ? { ...nothing, keys: [await linkKey(key)], required: true } : nothing;
 }
 
 /**

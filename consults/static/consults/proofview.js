@@ -29,7 +29,7 @@ export async function ownProof(/** @type {string} */ consult) {
     await linksecret.claim(consult);
     return { certificate, ...(await linksecret.known(consult)) };
   } catch {
-    return { certificate, ...(await linksecret.carried()), compared: [], failures: 0 };
+    return { certificate, ...(await linksecret.carried()) };
   }
 }
 
