@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, BrowserContext
 from tests.browser import product as products
 from tests.browser.people import sign_in, until, visitor
 from tests.middle import runs
-from tests.middle.man import ATTACKS
+from tests.middle.man import ATTACKS, NOISE
 from tests.middle.server import CHEATING
 
 pytestmark = pytest.mark.browser
@@ -32,13 +32,6 @@ READ = """
 () => [...document.querySelectorAll("[data-proof-words] li, [data-proof-pictures] li")]
   .map((li) => li.textContent.trim())
 """
-
-
-#: what a silly network does, or people do, and the man's word for what he did of it
-NOISE = {
-    **{"honest": "", "restarted": "", "reloaded": "", "double": "doubled"},
-    **{"reorder": "reordered", "drop_candidates": "dropped", "inject_candidates": "injected"},
-}
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import re
 import time
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -33,6 +34,14 @@ async () => (await indexedDB.databases()).length === 0 ? [] : new Promise((resol
 
 def shows(page: Page, state: str) -> None:
     expect(page.locator("[data-proof-chip]")).to_have_attribute("data-state", state, timeout=20_000)
+
+
+def both_found(logged: list[list[Any]], state: str) -> None:
+    """Both ends, and nothing else; of the same certificates, which a refresh keeps."""
+    assert {(role, action, outcome, detail["state"]) for role, action, outcome, detail in logged} == {
+        (role, "consult.proof", "done", state) for role in ("clinician", "patient")
+    }
+    assert len({detail["digest"] for *_, detail in logged}) == 1
 
 
 def started(running: Product, browser: Browser) -> course.Visit:
@@ -74,11 +83,8 @@ def test_a_link_that_is_handed_over_checks_the_call_by_itself(running: Product, 
         course.sees_and_hears(side)
     page.wait_for_timeout(1500)
     logged = running.ask(LOGGED.replace("CONSULT", visit.consult))
-    assert {(role, action, outcome, detail["state"]) for role, action, outcome, detail in logged} == {
-        (role, "consult.proof", "done", "link") for role in ("clinician", "patient")
-    }
     assert len(logged) == 4
-    assert len({detail["digest"] for *_, detail in logged}) == 1  # a refresh keeps the certificate
+    both_found(logged, "link")
     course.end(visit)
     course.expect_stage(page, "ended")
     for side in (page, visit.room):
@@ -116,11 +122,7 @@ def test_two_people_compare_words_where_the_link_has_no_secret(running: Product,
             course.sees_and_hears(side)
     page.wait_for_timeout(1500)
     logged = running.ask(LOGGED.replace("CONSULT", visit.consult))
-    compared = [entry for entry in logged if entry[3]["state"] == "comparison"]
-    assert {(role, action, outcome) for role, action, outcome, _ in compared} == {
-        (role, "consult.proof", "done") for role in ("clinician", "patient")
-    }
-    assert len({detail["digest"] for *_, detail in compared}) == 1
+    both_found([entry for entry in logged if entry[3]["state"] == "comparison"], "comparison")
 
 
 def test_somebody_else_in_her_place_is_not_shown_once_words_were_compared(running: Product, browser: Browser) -> None:

@@ -30,8 +30,12 @@ ATTACKS = (
     "bridge_withholding",
     "bridge_later",
 )
-#: what people, a bad network or a silly server do to an honest call; none may raise an alarm
-NOISE = ("honest", "reorder", "drop_candidates", "inject_candidates", "double", "restarted", "reloaded")
+#: what people, a bad network or a silly server do to an honest call; none may raise an alarm. With
+#: what the man notes of his own part
+NOISE = {
+    **{"honest": "", "restarted": "", "reloaded": "", "double": "doubled"},
+    **{"reorder": "reordered", "drop_candidates": "dropped", "inject_candidates": "injected"},
+}
 
 
 def invented() -> str:
