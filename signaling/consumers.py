@@ -79,11 +79,13 @@ class VisitConsumer(Watched):
             await self.refuse()
             return
         self.ask_by = self.visitor.ask_by
-        self.rate = protocol.Rate(FRAMES_PER_SECOND, FRAMES_AT_ONCE, time.monotonic())
-        self.offers = protocol.Rate(WORKER_OFFERS_PER_SECOND, WORKER_OFFERS_AT_ONCE, time.monotonic())
-        self.checks = protocol.Rate(CHECKS_PER_SECOND, CHECKS_AT_ONCE, time.monotonic())
-        full = partial(protocol.Rate, ADDRESSES_PER_SECOND, protocol.MAX_CANDIDATES, time.monotonic())
-        self.addresses = {leg: full() for leg in get_args(protocol.Leg)}
+        now = time.monotonic()
+        self.rate = protocol.Rate(FRAMES_PER_SECOND, FRAMES_AT_ONCE, now)
+        self.offers = protocol.Rate(WORKER_OFFERS_PER_SECOND, WORKER_OFFERS_AT_ONCE, now)
+        self.checks = protocol.Rate(CHECKS_PER_SECOND, CHECKS_AT_ONCE, now)
+        self.addresses = {
+            leg: protocol.Rate(ADDRESSES_PER_SECOND, protocol.MAX_CANDIDATES, now) for leg in get_args(protocol.Leg)
+        }
         self.early: list[tuple[str, str]] = []
         await self.channel_layer.group_add(consult_group(self.consult_id), self.channel_name)
         await self.channel_layer.group_add(seat_group(self.visitor.participant.id), self.channel_name)
