@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from consults import hints, proofs
 from consults.models import Consent, Consult, Participant
-from consults.quality_models import Alert
+from consults.quality_models import Alert, WatchRound
 from vault import audit
 from vault.audit import Actor
 
@@ -23,6 +23,8 @@ BY_STATE = frozenset({"fingerprints_differ", "uninvited", "consent_missing", "le
 SAME_WITHIN = timedelta(minutes=10)
 #: comings and goings of one alert that are entries in the log: a browser that lies could make any number of them
 ENTRIES_EACH = 10
+#: a process that has only begun knows of no round yet, and must not call the first one late
+STARTED = timezone.now()
 
 Key = tuple[str, str]
 
@@ -79,6 +81,21 @@ def note(action: str, consult: Consult, alert: Alert, **more: Any) -> None:
 
 def standing(consults: Iterable[UUID]) -> QuerySet[Alert]:
     return Alert.objects.filter(consult__in=list(consults), cleared_at=None).order_by("raised_at")
+
+
+# -- that somebody looks -------------------------------------------------------------------------------------------
+
+
+def note_round(now: datetime) -> None:
+    WatchRound.objects.bulk_create(
+        [WatchRound(pk=1, at=now)], update_conflicts=True, unique_fields=["pk"], update_fields=["at"]
+    )
+
+
+def is_late(now: datetime) -> bool:
+    """Whether nobody has looked through the visits for too long: then mails and alerts wait too."""
+    at = WatchRound.objects.values_list("at", flat=True).first()
+    return now - max(at or STARTED, STARTED) > settings.WATCH_LATE
 
 
 # -- found in the database ----------------------------------------------------------------------------------------

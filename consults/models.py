@@ -12,7 +12,7 @@ from django.db import models
 from accounts.models import Clinic, User
 from consults.audit_models import AuditCheck, AuditExport, AuditHour, AuditReview, AuditView  # noqa: F401
 from consults.import_models import ImportRemark, ImportRun  # noqa: F401
-from consults.quality_models import Alert, CallSummary, QualitySample  # noqa: F401
+from consults.quality_models import Alert, CallSummary, QualitySample, WatchRound  # noqa: F401
 from consults.retention_models import ConsentErasure, HoldLift, LegalHold, RetentionPeriod  # noqa: F401
 from vault.models import Patient
 from vault.token_field import TokenField

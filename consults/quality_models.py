@@ -91,6 +91,15 @@ class CallSummary(models.Model):
         return f"{self.get_verdict_display()}, {self.admitted_at:%Y-%m-%d %H:%M}"
 
 
+class WatchRound(models.Model):
+    """One row: when all open visits were last looked through for what only rows show."""
+
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"looked through at {self.at:%Y-%m-%d %H:%M:%S}"
+
+
 class Alert(models.Model):
     """Something wrong with a running visit: raised once, cleared by itself. Nothing about the patient is in it."""
 

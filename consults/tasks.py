@@ -40,7 +40,9 @@ def tell_operators(alert_id: str) -> None:
 @shared_task
 def watch_visits() -> None:
     """What only the database shows of open visits; the rest their workers see."""
-    raised(alerts.look(timezone.now()))
+    now = timezone.now()
+    raised(alerts.look(now))
+    alerts.note_round(now)
 
 
 def raised(alert_ids: list[UUID]) -> None:

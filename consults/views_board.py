@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET
 from accounts import sessions
 from accounts.access import denied, person, requires
 from accounts.models import User
-from consults import alert_words, call_chart, call_now, call_summary
+from consults import alert_words, alerts, call_chart, call_now, call_summary
 from consults import board as live
 from consults.views_day import LOOK_AGAIN
 from vault import audit
@@ -29,14 +29,15 @@ def _board(request: HttpRequest, *, opened: bool) -> dict[str, Any]:
     # Of a page that stays open, an entry now and then says enough.
     if cache.add(f"looked-at-board:{by.person}:{by.session}", True, LOOK_AGAIN) or opened:
         audit.record("board.view", by)
-    found = live.now(person(request))
+    found, now = live.now(person(request)), timezone.now()
     return {
+        "late": alerts.is_late(now),
         "sessions": found,
         "in_call": sum(one.stage == "call" for one in found),
         "waiting": sum(one.stage == "waiting" for one in found),
         "warned": sum(bool(one.warnings) for one in found),
         "names": person(request).role == User.Role.CLINICIAN,
-        "now": timezone.now(),
+        "now": now,
     }
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, get_args
 from uuid import UUID
@@ -322,10 +323,9 @@ class VisitConsumer(Watched):
         """Those for the relay die within the hour; a long call gets new ones while the old still work."""
         return time.monotonic() - self.issued > settings.TURN_SECONDS / 2
 
-    async def looked(self, *, records: bool) -> None:
+    async def looked(self, away: Sequence[str]) -> None:
         """Say what is away, once, and once that it is back. The call needs none of it."""
-        away = {"records": not records, "messages": not self.relay.is_up}
-        missing = tuple(part for part, gone in away.items() if gone)
+        missing = tuple(away) if self.relay.is_up else (*away, "messages")
         if self.connection and not self.closing and missing != self.missing:
             self.missing = missing
             await self.send_frame({"kind": "missing", "parts": missing})

@@ -1,7 +1,8 @@
 """One look for all visits' sockets of this process: what changed is then looked at closely, the rest is left alone.
 
 A close look is up to nine queries; at some two hundred sockets they would fill a core without anybody saying a word.
-Here eight queries read, for all sockets at once, every row that a close look depends on. What a row says is compared,
+Here nine queries read, for all sockets at once, every row that a close look depends on, and whether the background
+work goes on. What a row says is compared,
 never judged: who may stay is decided by the close look alone.
 """
 
@@ -21,7 +22,7 @@ from django.contrib.sessions.models import Session
 from django.utils import timezone
 
 from accounts.models import Authenticator, User
-from consults import consent, visit
+from consults import alerts, consent, visit
 from consults.models import Consult, Participant
 from signaling import watched
 from signaling.ending import ended
@@ -53,7 +54,8 @@ class Watchable(Protocol):
 
     async def look_again(self) -> None: ...
 
-    async def looked(self, *, records: bool) -> None: ...
+    async def looked(self, away: Sequence[str]) -> None:
+        """With what of the clinic is away, in the words of `missing` (signaling/PROTOCOL.md)."""
 
     def wants_look(self) -> bool:
         """Whether something of it ran out, or will soon."""
@@ -136,7 +138,12 @@ def _note_presence(places: Sequence[Place], seats: dict[UUID, list[tuple[Any, ..
         Participant.objects.filter(pk__in=stale).exclude(connection="").update(seen_at=now)
 
 
-_marks_async = database_sync_to_async(marks)
+def read(places: Sequence[Place]) -> tuple[dict[Place, Hashable], bool]:
+    """The marks, and whether the background work is late."""
+    return marks(places), alerts.is_late(timezone.now())
+
+
+_read_async = database_sync_to_async(read)
 
 
 # -- looking -------------------------------------------------------------------------------------------------
@@ -179,8 +186,9 @@ class Lookout:
         idle = [(socket, known) for socket, known in self._sockets.items() if known.task is None or known.task.done()]
         places = {socket: socket.place for socket, _ in idle}
         found: dict[Place, Hashable] | None = None
+        late = False
         try:
-            found = await _marks_async([place for place in places.values() if place])
+            found, late = await _read_async([place for place in places.values() if place])
         except Exception as error:  # the database is away: calls go on, the next look tries again
             logger.error("the records could not be read: %s", type(error).__name__)
         now = time.monotonic()
@@ -192,11 +200,10 @@ class Lookout:
             )
             # Each by itself: a page that does not read must not keep the others from being looked at.
             if socket in self._sockets:
-                known.task = asyncio.create_task(
-                    self._one(socket, known, mark, closely=closely, read=found is not None)
-                )
+                away = [part for part, gone in (("records", found is None), ("tasks", late)) if gone]
+                known.task = asyncio.create_task(self._one(socket, known, mark, away, closely=closely))
 
-    async def _one(self, socket: Watchable, known: Known, mark: Hashable, *, closely: bool, read: bool) -> None:
+    async def _one(self, socket: Watchable, known: Known, mark: Hashable, away: list[str], *, closely: bool) -> None:
         try:
             if not await socket.check_pulse():
                 return
@@ -205,8 +212,8 @@ class Lookout:
                 known.mark, known.looked_at = mark, time.monotonic()
         except Exception:
             logger.exception("a socket could not be looked at")
-            read = False
-        await socket.looked(records=read)
+            away = sorted({*away, "records"})
+        await socket.looked(away)
 
 
 _lookouts: WeakKeyDictionary[asyncio.AbstractEventLoop, Lookout] = WeakKeyDictionary()

@@ -72,6 +72,10 @@ def _wrong_of_the_watch() -> list[str]:
     said = [f"WATCH_TELL does not know {kind!r}." for kind in settings.WATCH_TELL if kind not in WORDS]
     if not all(seconds > 0 for seconds in settings.WATCH_SECONDS.values()):
         said.append("WATCH_…_SECONDS must be above 0.")
+    if settings.WATCH_LATE.total_seconds() <= settings.WATCH_EVERY:
+        said.append(
+            f"WATCH_LATE_SECONDS must be above {settings.WATCH_EVERY:.0f}, the seconds from one round to the next."
+        )
     if not settings.WATCH_WEBHOOK:
         return said
     try:

@@ -8,7 +8,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
 
-from consults import hints
+from consults import alerts, hints
 from vault import audit_tree, keyring, keywatch
 from vault.custody import VaultUnavailable
 
@@ -34,7 +34,9 @@ def _problems() -> list[str]:
 
 def _late() -> list[str]:
     """What does not stop the service and somebody should look at."""
-    return ["audit log"] if audit_tree.waits_since(timezone.now() - SEALED_WITHIN) else []
+    now = timezone.now()
+    late = {"audit log": audit_tree.waits_since(now - SEALED_WITHIN), "background work": alerts.is_late(now)}
+    return [what for what, waits in late.items() if waits]
 
 
 async def healthz(_request: HttpRequest) -> JsonResponse:

@@ -211,10 +211,12 @@ _TIMES = {"visibility_timeout": 120, "socket_connect_timeout": 2, "socket_timeou
 CELERY_BROKER_TRANSPORT_OPTIONS = _TIMES if REDIS_URL else {}
 #: a page does not wait for a broker that is away: the sweep takes its work up
 CELERY_TASK_PUBLISH_RETRY = False
+#: seconds between two rounds through the open visits
+WATCH_EVERY = 10.0
 CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "consults.tasks.sweep", "schedule": 30.0},
     "sessions": {"task": "consults.tasks.clear_sessions", "schedule": 3600.0},
-    "watch": {"task": "consults.tasks.watch_visits", "schedule": 10.0},
+    "watch": {"task": "consults.tasks.watch_visits", "schedule": WATCH_EVERY},
     "calls": {"task": "consults.tasks.sum_up_calls", "schedule": 30.0},
     "activity": {"task": "consults.tasks.count_activity", "schedule": 60.0},
     "retention": {"task": "consults.tasks.erase_due", "schedule": 3600.0},
@@ -335,6 +337,8 @@ WATCH_SECONDS = {
 }
 WATCH_POOR_MOS = env.float("WATCH_POOR_MOS", 3.1)
 WATCH_NO_CONSENT = timedelta(seconds=env.float("WATCH_NO_CONSENT_SECONDS", 60))
+#: nobody looked through the visits for so long: the pages and `healthz` say that background work stands still
+WATCH_LATE = timedelta(seconds=env.float("WATCH_LATE_SECONDS", 60))
 WATCH_LEFT_OPEN = timedelta(minutes=env.float("WATCH_LEFT_OPEN_MINUTES", 30))
 WATCH_NEVER_STARTED = timedelta(hours=env.float("WATCH_NEVER_STARTED_HOURS", 72))
 #: what operators are told of, and how: by e-mail where mail is set up, by a POST to an address of theirs

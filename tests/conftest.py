@@ -111,9 +111,13 @@ def _vault_key() -> None:
 
 @pytest.fixture(autouse=True)
 def _fresh_caches():
-    """What one test keeps in memory must not decide another."""
+    """What one test keeps in memory must not decide another: each is a process that has only begun."""
     from channels.layers import channel_layers
+    from django.utils import timezone
 
+    from consults import alerts
+
+    alerts.STARTED = timezone.now()
     yield
     channel_layers.backends = {}
 

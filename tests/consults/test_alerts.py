@@ -90,7 +90,7 @@ def test_a_visit_as_it_should_be_has_nothing(cast, now):
 def test_a_consent_that_is_gone_for_a_minute(clock, now):
     consent.withdraw(now.seat, source="test")
     assert _of(now) == set()
-    clock.move(61)
+    clock.move(90)
     assert ("consent_missing", "") in _of(now)
     now.seat.refresh_from_db()
     from tests.cast import agree
@@ -324,7 +324,7 @@ def test_a_lost_task_is_taken_up_by_the_sweep(clock, now, settings):
     alerts.settle(now.consult.pk, {ONE_WAY}, WORKERS)
     tasks.sweep()
     assert not mail.outbox
-    clock.move(61)
+    clock.move(90)
     tasks.sweep()
     assert len(mail.outbox) == 1
 
@@ -407,6 +407,19 @@ def test_looking_is_in_the_log_and_a_page_that_stays_open_does_not_fill_it(cast,
     for _ in range(5):
         office.get(reverse("board-sessions"))
     assert AuditEntry.objects.filter(action="board.view").count() == 1
+
+
+@pytest.mark.parametrize(("who", "todo"), [("clinician", "Tell your clinic"), ("operator", "telehealth-tasks")])
+def test_the_board_says_that_nobody_looks(cast, clock, now, who, todo):
+    tasks.watch_visits()
+    page = sign_in(getattr(cast, who))
+    assert "Background work stands still" not in page.get(reverse("board")).content.decode()
+    clock.move(90)
+    said = page.get(reverse("board-sessions")).content.decode()
+    assert "Background work stands still" in said
+    assert todo in said
+    tasks.watch_visits()
+    assert "Background work stands still" not in page.get(reverse("board-sessions")).content.decode()
 
 
 def test_the_board_takes_as_many_queries_for_many_visits_as_for_one(cast, django_assert_max_num_queries):

@@ -52,6 +52,16 @@ class Running:
             return
         self.engines[part].engine.kill()
 
+    @contextmanager
+    def stopped(self, part: str) -> Iterator[None]:
+        """It hangs: there, and doing nothing."""
+        number = json.loads(self.numbers.read_text())[part]
+        os.kill(number, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(number, signal.SIGCONT)
+
     def start_again(self, part: str) -> None:
         if part in self.engines:
             self.engines[part].engine.start()
@@ -84,7 +94,7 @@ class Running:
 def running(browser: Browser) -> Iterator[Running]:
     with ExitStack() as stack:
         database, redis = stack.enter_context(engines.postgres()), stack.enter_context(engines.redis())
-        settings: dict[str, Any] = {"database_url": str(database), "redis_url": str(redis)}
+        settings: dict[str, Any] = {"database_url": str(database), "redis_url": str(redis), "WATCH_LATE_SECONDS": "25"}
         product = stack.enter_context(products.running(program=("-m", "tests.faults.supervised"), **settings))
         visit = course.start(product, sign_in(visitor(browser), product))
         course.make_link(visit)

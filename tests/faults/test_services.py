@@ -18,13 +18,14 @@ def now() -> Iterator[services.Running]:
         yield made
 
 
-#: part -> what both pages say of it while it is away; of background tasks a call misses nothing
+#: part -> what both pages say of it while it is away. Background work is missed only when it is away for longer
 SAYS = {
     "web": "Connection to the clinic lost",
     "Redis": "What the other page says may come late",
     "Postgres": "The clinic cannot read or write its records",
     "worker": "",
     "tasks": "",
+    "clock": "",
 }
 #: that the page says so is kept: another worker may be there before anybody looks
 LISTENS = """
@@ -63,3 +64,21 @@ def test_the_picture_goes_on_and_words_pass_again(now: services.Running, part: s
         expect(page.locator("[data-banner]")).to_be_hidden(timeout=15_000)
         expect(page.locator("[data-call]")).to_have_attribute("data-connection", "connected")
         assert page.evaluate("performance.timeOrigin") == load
+
+
+@pytest.mark.parametrize("part", ["tasks", "clock"])
+def test_background_work_that_stands_still_is_said_and_the_picture_goes_on(now: services.Running, part: str) -> None:
+    """Killed it is back before anybody misses it. One that hangs is not, and nobody starts it again."""
+    with now.stopped(part):
+        for page in (now.room, now.page):
+            banner = page.locator("[data-banner]")
+            expect(banner).to_be_visible(timeout=40_000)
+            expect(banner).to_contain_text("mails and alerts come late")
+            expect(banner).to_contain_text("the call goes on")
+        before = now.frozen()
+        now.room.wait_for_timeout(2000)
+        for then, after in zip(before, now.frozen(), strict=True):
+            assert after["frames"] - then["frames"] > 10
+        assert now.word_passes(5)
+    for page in (now.room, now.page):
+        expect(page.locator("[data-banner]")).to_be_hidden(timeout=30_000)

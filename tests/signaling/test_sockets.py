@@ -9,9 +9,10 @@ from channels.db import database_sync_to_async
 from channels.layers import get_channel_layer
 from django.contrib.sessions.models import Session
 from django.db import OperationalError
+from django.utils import timezone
 
 from accounts.models import User
-from consults import consent, invitations, visit
+from consults import alerts, consent, invitations, tasks, visit
 from consults.hints import consult_group
 from consults.models import Consult, Participant
 from signaling import consumers, presence, watched
@@ -579,7 +580,7 @@ async def test_of_two_sockets_of_one_page_the_newer_is_answered(sockets):
     assert await again.until("description") == {**offer(), "from": "clinician"}
 
 
-async def test_a_page_is_told_what_is_away_and_that_it_is_back(sockets, monkeypatch):
+async def test_a_page_is_told_what_is_away_and_that_it_is_back(sockets, settings, monkeypatch):
     now = await sockets.visit("admitted")
     clinician, _ = await sockets.in_call(now)
     look = presence.look_async
@@ -593,7 +594,11 @@ async def test_a_page_is_told_what_is_away_and_that_it_is_back(sockets, monkeypa
     assert (await clinician.until("missing"))["parts"] == ["records", "messages"]
     monkeypatch.setattr(presence, "look_async", look)
     assert (await clinician.until("missing"))["parts"] == ["messages"]
+    monkeypatch.setattr(alerts, "STARTED", timezone.now() - settings.WATCH_LATE)
+    assert (await clinician.until("missing"))["parts"] == ["tasks", "messages"]
     monkeypatch.setattr(Relay, "is_up", True)
+    assert (await clinician.until("missing"))["parts"] == ["tasks"]
+    await database_sync_to_async(tasks.watch_visits)()
     assert (await clinician.until("missing"))["parts"] == []
 
 

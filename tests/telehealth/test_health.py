@@ -4,8 +4,9 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
-from consults import hints
+from consults import alerts, hints, tasks
 from telehealth import health
 from tests.cast import BY, Browser
 from vault.audit import record
@@ -24,6 +25,27 @@ def test_a_log_that_nobody_seals_is_told_and_stops_nothing(monkeypatch):
     monkeypatch.setattr(health, "SEALED_WITHIN", timedelta(0))
     answer = Browser().get("/healthz")
     assert (answer.status_code, answer.json()) == (200, {"ready": True, "missing": [], "late": ["audit log"]})
+
+
+@pytest.mark.django_db
+def test_background_work_that_stands_still_is_told_and_stops_nothing(clock):
+    tasks.watch_visits()
+    clock.move(90)
+    answer = Browser().get("/healthz")
+    assert (answer.status_code, answer.json()) == (200, {"ready": True, "missing": [], "late": ["background work"]})
+    tasks.watch_visits()
+    assert Browser().get("/healthz").json()["late"] == []
+
+
+@pytest.mark.django_db
+def test_a_process_that_has_only_begun_calls_nothing_late(clock, monkeypatch):
+    assert Browser().get("/healthz").json()["late"] == []
+    tasks.watch_visits()
+    clock.move(3600)
+    monkeypatch.setattr(alerts, "STARTED", timezone.now() - timedelta(seconds=59))
+    assert Browser().get("/healthz").json()["late"] == []
+    clock.move(2)
+    assert Browser().get("/healthz").json()["late"] == ["background work"]
 
 
 @pytest.mark.django_db

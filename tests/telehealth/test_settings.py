@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from datetime import timedelta
 
 import pytest
 from django.conf import settings as real
@@ -55,6 +56,7 @@ def test_good_production_settings_have_no_problem(settings):
         ({"AUDIT_SHIP": ["http://siem.example/in"]}, "E021"),
         ({"WATCH_TELL": ["one_way_sound"]}, "E022"),
         ({"WATCH_SECONDS": {"frozen": 0}}, "E022"),
+        ({"WATCH_LATE": timedelta(seconds=10)}, "E022"),
         ({"WATCH_WEBHOOK": "https://ops.example/in"}, "E022"),
         ({"WATCH_WEBHOOK": "https://ops.example/in", "WATCH_WEBHOOK_SECRET": "short"}, "E022"),
         ({"WATCH_WEBHOOK": "http://ops.example/in", "WATCH_WEBHOOK_SECRET": "w" * 32}, "E022"),

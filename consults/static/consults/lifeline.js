@@ -18,6 +18,7 @@ const BACK_IN_CALL = "It comes back by itself; the call goes on.";
 const MISSING = [
   { part: "records", text: "The clinic cannot read or write its records for the moment." },
   { part: "messages", text: "What the other page says may come late for the moment." },
+  { part: "tasks", text: "The clinic's mails and alerts come late for the moment." },
 ];
 
 /**
