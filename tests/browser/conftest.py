@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests import engines
-from tests.browser import people, postbox, product
+from tests.browser import firefox, people, postbox, product
 
 
 @pytest.fixture(scope="module", params=["embedded", "engines"])
@@ -29,6 +29,12 @@ def browser() -> Iterator[Browser]:
         yield launched
 
 
+@pytest.fixture(scope="module")
+def fox() -> Iterator[firefox.Firefox]:
+    with firefox.firefox() as started:
+        yield started
+
+
 @pytest.fixture(autouse=True)
 def nobody_stays(request: pytest.FixtureRequest) -> Iterator[None]:
     """Close every page at a test's end: a call that goes on in the background takes a core from the next test."""
@@ -36,3 +42,5 @@ def nobody_stays(request: pytest.FixtureRequest) -> Iterator[None]:
     if "browser" in request.fixturenames:
         for context in request.getfixturevalue("browser").contexts:
             context.close()
+    if "fox" in request.fixturenames:
+        request.getfixturevalue("fox").everybody_leaves()

@@ -55,8 +55,11 @@ class Firefox:
                 assert answer["type"] == "success", f"{method}: {answer}"
                 return answer["result"]
 
-    def person(self, cookies: list[Any] | None = None) -> "Page":
+    def person(self, cookies: list[Any] | None = None, script: str = "") -> "Page":
+        """`script` runs in each of this person's documents before the document's own."""
         apart = self.tell("browser.createUserContext")["userContext"]
+        if script:
+            self.tell("script.addPreloadScript", functionDeclaration=f"() => {{ {script} }}", userContexts=[apart])
         for cookie in cookies or []:
             kept = {key: cookie[key] for key in ("name", "domain", "path", "secure", "httpOnly")}
             value = {"type": "string", "value": cookie["value"]}
@@ -64,13 +67,21 @@ class Firefox:
             self.tell("storage.setCookie", cookie={**kept, "value": value}, partition=partition)
         # Windows, not tabs: a tab in the background shows no frames.
         made = self.tell("browsingContext.create", type="window", userContext=apart)
-        return Page(self, made["context"])
+        return Page(self, made["context"], apart)
+
+    def everybody_leaves(self) -> None:
+        for context in self.tell("browser.getUserContexts")["userContexts"]:
+            if context["userContext"] != "default":
+                self.tell("browser.removeUserContext", userContext=context["userContext"])
 
 
 class Page:
-    def __init__(self, browser: Firefox, context: str) -> None:
+    """What is called as in Playwright does what it does there."""
+
+    def __init__(self, browser: Firefox, context: str, apart: str) -> None:
         self.browser = browser
         self.context = context
+        self.apart = apart
 
     def goto(self, address: str) -> None:
         self.browser.tell("browsingContext.navigate", context=self.context, url=address, wait="complete")
@@ -78,9 +89,14 @@ class Page:
     def reload(self) -> None:
         self.browser.tell("browsingContext.reload", context=self.context, wait="complete")
 
-    def ask(self, question: str) -> Any:
-        """What JavaScript answers, as JSON."""
-        packed = f"(async () => JSON.stringify(await ({question})))()"
+    def close(self) -> None:
+        """With all that this person's browser kept."""
+        self.browser.tell("browser.removeUserContext", userContext=self.apart)
+
+    def evaluate(self, question: str, given: Any = None) -> Any:
+        """What JavaScript answers, as JSON; a function is called."""
+        answered = f"typeof asked === 'function' ? asked({json.dumps(given)}) : asked"
+        packed = f"(async () => {{ const asked = ({question}); return JSON.stringify(await ({answered})); }})()"
         target = {"context": self.context}
         answer = self.browser.tell(
             "script.evaluate", expression=packed, target=target, awaitPromise=True, userActivation=True
@@ -92,7 +108,7 @@ class Page:
         ends = time.monotonic() + seconds
         while time.monotonic() < ends:
             try:
-                if self.ask(question):
+                if self.evaluate(question):
                     return
             except AssertionError as error:
                 # Between two pages there is none to be asked.
@@ -106,13 +122,16 @@ class Page:
         found = f"document.querySelector({json.dumps(selector)})"
         ready = "document.readyState === 'complete'"
         self.until(f"{ready} && Boolean({found}?.checkVisibility()) && !{found}.disabled")
-        self.ask(f"{found}.click()")
+        self.evaluate(f"{found}.click()")
 
     def fill(self, selector: str, text: str) -> None:
         found = f"document.querySelector({json.dumps(selector)})"
         self.until(f"Boolean({found}?.checkVisibility())")
         typed = f"{found}.value = {json.dumps(text)}; {found}.dispatchEvent(new Event('input', {{ bubbles: true }}))"
-        self.ask(f"(() => {{ {typed} }})()")
+        self.evaluate(f"(() => {{ {typed} }})()")
+
+    def wait_for_timeout(self, milliseconds: float) -> None:
+        time.sleep(milliseconds / 1000)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, Protocol
 
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 
@@ -36,6 +37,16 @@ WATCH = """
   Object.setPrototypeOf(window.RTCPeerConnection, Native);
 })();
 """
+
+
+class Asked(Protocol):
+    """A page that can be asked: Playwright's, or one of tests.browser.firefox."""
+
+    def evaluate(self, question: str, /) -> Any: ...
+
+    def click(self, selector: str, /) -> None: ...
+
+    def wait_for_timeout(self, milliseconds: float, /) -> None: ...
 
 
 @contextmanager
@@ -88,7 +99,7 @@ def expect_stage(page: Page, stage: str) -> None:
     expect(page.locator(f"[data-stage={stage}]").first).to_be_attached(timeout=15_000)
 
 
-def until(page: Page, question: str, *, seconds: float = 20) -> None:
+def until(page: Asked, question: str, *, seconds: float = 20) -> None:
     """Ask the page until it says yes. Playwright's own wait needs `eval`, which the product's policy forbids."""
     for _ in range(int(seconds * 10)):
         if page.evaluate(question):

@@ -1,12 +1,10 @@
 """A whole visit in Debian's Firefox ESR: with a clinician in Chromium, and with one in Firefox too."""
 
-from collections.abc import Iterator
-
 import pytest
 from playwright.sync_api import Browser
 
 from tests.browser import visit as course
-from tests.browser.firefox import Firefox, Page, firefox
+from tests.browser.firefox import Firefox, Page
 from tests.browser.people import expect_stage, sign_in, until, visitor
 from tests.browser.product import Product
 
@@ -38,12 +36,6 @@ HEARD = """
 """
 
 
-@pytest.fixture(scope="module")
-def fox() -> Iterator[Firefox]:
-    with firefox() as started:
-        yield started
-
-
 def arrive(page: Page, link: str) -> None:
     """From the link to the waiting room, as in tests.browser.visit."""
     page.goto(link)
@@ -56,14 +48,14 @@ def arrive(page: Page, link: str) -> None:
     page.until("document.querySelector('[data-step=devices] video')?.readyState >= 2")
     page.click("[data-devices-done]")
     page.until("document.querySelector('[data-stage]')?.dataset.stage === 'consent'")
-    page.ask("document.querySelector('input[name=agreed][value=video_visit]').click()")
+    page.evaluate("document.querySelector('input[name=agreed][value=video_visit]').click()")
     page.fill("#signed-name", course.NAME)
     page.click("[data-consent-form] button[type=submit]")
     page.until("document.querySelector('[data-step=waiting] video')?.readyState >= 2")
 
 
 def sees_and_hears(page: Page) -> None:
-    before = page.ask(PICTURE)
+    before = page.evaluate(PICTURE)
     later = f"now.frames > {before['frames'] + 10} && now.at > {before['at'] + 0.3}"
     page.until(f"{PICTURE.strip()}.then((now) => {later})")
     page.until(HEARD)
@@ -95,7 +87,7 @@ def test_both_in_firefox(running: Product, browser: Browser, fox: Firefox) -> No
     room.click("[data-invite]")
     room.until("document.querySelector('[data-link]')?.value")
     patient = fox.person()
-    arrive(patient, room.ask("document.querySelector('[data-link]').value"))
+    arrive(patient, room.evaluate("document.querySelector('[data-link]').value"))
     room.click("[data-admit]")
     for page in (patient, room):
         page.until(PROVED)

@@ -1,7 +1,5 @@
 """Whether anybody is in between, on both pages: by the link's secret, by words that two people compare, or not yet."""
 
-import re
-import time
 from typing import Any
 
 import pytest
@@ -50,17 +48,6 @@ def started(running: Product, browser: Browser) -> course.Visit:
     return visit
 
 
-def mail_the_link(running: Product, visit: course.Visit) -> str:
-    before = len(running.letters.letters)
-    visit.room.locator("[data-invite-mail]").click()
-    for _ in range(100):
-        if len(running.letters.letters) > before:
-            break
-        time.sleep(0.1)
-    letter = running.letters.letters[-1].get_body(("plain",)).get_content()
-    return str(re.search(r"https://\S+#\S+", letter)[0])
-
-
 def test_a_link_that_is_handed_over_checks_the_call_by_itself(running: Product, browser: Browser) -> None:
     visit = started(running, browser)
     secret = visit.link.rpartition(".")[2]
@@ -95,7 +82,7 @@ def test_a_link_that_is_handed_over_checks_the_call_by_itself(running: Product, 
 
 def test_two_people_compare_words_where_the_link_has_no_secret(running: Product, browser: Browser) -> None:
     visit = started(running, browser)
-    visit.link = mail_the_link(running, visit)
+    course.mail_link(visit)
     expect(visit.room.locator("[data-invite-word]")).to_contain_text("compare four words")
     page = course.arrive(visit, visitor(browser, width=390, height=800))
     course.admit(visit, page)
@@ -128,10 +115,10 @@ def test_two_people_compare_words_where_the_link_has_no_secret(running: Product,
 def test_somebody_else_in_her_place_is_not_shown_once_words_were_compared(running: Product, browser: Browser) -> None:
     """She may have taken another device; whoever it is, nothing of them is shown before words are compared again."""
     visit = started(running, browser)
-    visit.link = mail_the_link(running, visit)
+    course.mail_link(visit)
     page = course.arrive(visit, visitor(browser, width=390, height=800))
     course.admit(visit, page)
-    compare(page, visit.room)
+    course.compare(page, visit.room)
     page.evaluate("indexedDB.deleteDatabase('telehealth-visits')")
     page.reload()
     visit.room.locator("[data-proof-stuck]").wait_for()
@@ -139,19 +126,8 @@ def test_somebody_else_in_her_place_is_not_shown_once_words_were_compared(runnin
     visit.room.locator("[data-proof-stuck] button").click()
     until(visit.room, "document.querySelector('video[data-remote]').srcObject?.getAudioTracks().length === 1")
     visit.room.locator("[data-proof-close]").click()
-    compare(page, visit.room)
+    course.compare(page, visit.room)
     course.sees_and_hears(visit.room)
-
-
-def compare(*pages: Page) -> None:
-    for page in pages:
-        page.locator("[data-proof-chip]").click()
-        page.locator("[data-proof-words] li").nth(3).wait_for()
-    for page in pages:
-        page.locator("[data-proof-same]").click()
-    for page in pages:
-        shows(page, "comparison")
-        page.locator("[data-proof-close]").click()
 
 
 def test_people_who_read_different_words_end_the_call_on_both_pages(running: Product, browser: Browser) -> None:

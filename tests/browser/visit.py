@@ -1,20 +1,28 @@
 """A visit as its two people live it, page by page. Tests put their questions in between."""
 
+import re
+import time
 from dataclasses import dataclass
 
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser.people import expect_stage, until
+from tests.browser import firefox
+from tests.browser.people import Asked, expect_stage, until
 from tests.browser.product import Product
 
 NAME, BIRTH_DATE = "Maria Gonzalez", "1984-03-17"
+#: words and pictures to compare, as a page shows them
+READ = """
+() => [...document.querySelectorAll("[data-proof-words] li, [data-proof-pictures] li")]
+  .map((li) => li.textContent.trim())
+"""
 
 
 @dataclass
 class Visit:
     product: Product
     consult: str
-    room: Page
+    room: Page | firefox.Page
     link: str = ""
 
 
@@ -30,10 +38,23 @@ def start(product: Product, desk: Page, *, search: str = "mar gon") -> Visit:
 
 
 def make_link(visit: Visit) -> str:
-    visit.room.locator("[data-invite]").click()
-    field = visit.room.locator("[data-link]")
-    field.wait_for()
-    visit.link = field.input_value()
+    visit.room.click("[data-invite]")
+    until(visit.room, "document.querySelector('[data-link]')?.value")
+    visit.link = visit.room.evaluate("document.querySelector('[data-link]').value")
+    return visit.link
+
+
+def mail_link(visit: Visit) -> str:
+    """By the server, which knows what it mails: nothing in the link proves anything."""
+    letters = visit.product.letters.letters
+    before = len(letters)
+    visit.room.click("[data-invite-mail]")
+    for _ in range(100):
+        if len(letters) > before:
+            break
+        time.sleep(0.1)
+    letter = letters[-1].get_body(("plain",)).get_content()
+    visit.link = str(re.search(r"https://\S+#\S+", letter)[0])
     return visit.link
 
 
@@ -129,6 +150,24 @@ def sees_and_hears(page: Page) -> None:
           return false;
         }""",
     )
+
+
+def shows(page: Asked, state: str) -> None:
+    until(page, f"document.querySelector('[data-proof-chip]')?.dataset.state === '{state}'")
+
+
+def compare(*pages: Asked) -> list[list[str]]:
+    """Everybody opens the words, all say that they are the same. What each page showed."""
+    for page in pages:
+        page.click("[data-proof-chip]")
+        until(page, f"({READ})().length === 8")
+    read = [page.evaluate(READ) for page in pages]
+    for page in pages:
+        page.click("[data-proof-same]")
+    for page in pages:
+        shows(page, "comparison")
+        page.click("[data-proof-close]")
+    return read
 
 
 def end(visit: Visit) -> None:
