@@ -4,11 +4,14 @@
 """
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext
 
 from tests.browser import product as products
+from tests.browser import visit as course
+from tests.browser.firefox import Firefox
 from tests.browser.people import sign_in, until, visitor
 from tests.middle import runs
 from tests.middle.man import ATTACKS, NOISE
@@ -28,10 +31,6 @@ RTCPeerConnection.prototype.getStats = async function () {
   return new Map([...(await real.apply(this, arguments))].map(([id, entry]) => [id, other(entry)]));
 };
 """
-READ = """
-() => [...document.querySelectorAll("[data-proof-words] li, [data-proof-pictures] li")]
-  .map((li) => li.textContent.trim())
-"""
 
 
 @pytest.fixture(scope="module")
@@ -47,15 +46,22 @@ def desk(browser: Browser, cheating: products.Product) -> BrowserContext:
     return context
 
 
+@pytest.fixture(params=["browser", "fox"], ids=["chromium", "firefox"])
+def patients(request: pytest.FixtureRequest) -> Any:
+    return request.getfixturevalue(request.param)
+
+
 @pytest.fixture
 def call(cheating: products.Product, browser: Browser, desk: BrowserContext) -> Iterator[Callable[..., runs.Call]]:
     """Makes a call; its pages are left at the end, or they would go on talking beside the next test's."""
     made: list[runs.Call] = []
 
-    def one(attack: str, secret: str | None = None, browsers_own: str = "") -> runs.Call:
+    def one(
+        attack: str, secret: str | None = None, browsers_own: str = "", patients: Browser | Firefox = browser
+    ) -> runs.Call:
         [visit] = runs.prepare(cheating, [attack])
         secret = runs.new_secret() if secret is None else secret
-        made.append(runs.call(browser, desk, cheating, visit, attack, secret, browsers_own))
+        made.append(runs.call(patients, desk, cheating, visit, attack, secret, browsers_own))
         return made[-1]
 
     yield one
@@ -73,12 +79,32 @@ def test_somebody_in_between_is_caught_before_anything_is_shown(
     assert runs.caught(came), runs.told(came)
 
 
+@pytest.mark.parametrize("attack", ["swap", "restart", "bridge", "bridge_forging", "bridge_later"])
+def test_somebody_between_a_patient_in_firefox_and_chromium_is_caught(
+    cheating: products.Product, call: Callable[..., runs.Call], fox: Firefox, attack: str
+) -> None:
+    running = call(attack, patients=fox)
+    came = runs.settle(running)
+    assert "swapped" in runs.did(cheating)[running.consult]
+    assert runs.caught(came), runs.told(came)
+
+
 @pytest.mark.parametrize(("noise", "what"), NOISE.items())
 def test_noise_is_no_alarm(cheating: products.Product, call: Callable[..., runs.Call], noise: str, what: str) -> None:
     running = call(noise)
     came = runs.settle(running)
     assert runs.undisturbed(came), runs.told(came)
     assert what in ["", *runs.did(cheating).get(running.consult, [])]
+
+
+@pytest.mark.parametrize("noise", ["restarted", "reloaded", "double", "reorder"])
+def test_noise_is_no_alarm_for_a_patient_in_firefox(
+    cheating: products.Product, call: Callable[..., runs.Call], fox: Firefox, noise: str
+) -> None:
+    running = call(noise, patients=fox)
+    came = runs.settle(running)
+    assert runs.undisturbed(came), runs.told(came)
+    assert NOISE[noise] in ["", *runs.did(cheating).get(running.consult, [])]
 
 
 @pytest.mark.parametrize("attack", ["honest", "bridge", "bridge_later"])
@@ -103,18 +129,15 @@ def test_descriptions_that_are_kept_back_are_said_too(call: Callable[..., runs.C
     assert running.patient.locator("[data-proof-wait]").is_visible()
 
 
-def test_who_comes_between_after_words_were_compared_is_not_shown(call: Callable[..., runs.Call]) -> None:
+def test_who_comes_between_after_words_were_compared_is_not_shown(
+    call: Callable[..., runs.Call], patients: Browser | Firefox
+) -> None:
     """Without a secret in the link: what was proved by comparing is not lost without a word."""
-    running = call("bridge_later", "")
+    running = call("bridge_later", "", patients=patients)
     pages = (running.room, running.patient)
     for page in pages:
         until(page, "window.shown > 3")
-        page.locator("[data-proof-chip]").click()
-        page.locator("[data-proof-words] li").nth(3).wait_for()
-    for page in pages:
-        page.locator("[data-proof-same]").click()
-    for page in pages:
-        until(page, f"({runs.STATE})().state === 'comparison'")
+    course.compare(*pages)
     runs.begin_again(running)
     for page in pages:
         until(page, f"({runs.STATE})().stuck || ({runs.STATE})().alarm")
@@ -122,14 +145,16 @@ def test_who_comes_between_after_words_were_compared_is_not_shown(call: Callable
     assert all(not one.tracks and not one.shown for one in came), runs.told(came)
 
 
-def test_without_a_secret_the_words_differ(cheating: products.Product, call: Callable[..., runs.Call]) -> None:
+def test_without_a_secret_the_words_differ(
+    cheating: products.Product, call: Callable[..., runs.Call], patients: Browser | Firefox
+) -> None:
     """The bridge is real: both see a picture through it. The pages say "not checked", and the words are others."""
-    running = call("bridge_forging", "")
+    running = call("bridge_forging", "", patients=patients)
     for page in (running.room, running.patient):
         until(page, "window.shown > 3")
         assert page.evaluate(runs.STATE)["state"] == "none"
-        until(page, f"({READ})().length === 8")
-    assert running.room.evaluate(READ) != running.patient.evaluate(READ)
+        until(page, f"({course.READ})().length === 8")
+    assert running.room.evaluate(course.READ) != running.patient.evaluate(course.READ)
     running.patient.evaluate("document.querySelector('[data-proof-differ]').click()")
     until(running.patient, "document.querySelector('[data-proof-alarm]').open")
     done = runs.did(cheating)[running.consult]

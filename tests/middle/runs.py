@@ -9,6 +9,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, Page
 
+from tests.browser import firefox
 from tests.browser.people import until, visitor
 from tests.browser.product import Product
 from tests.middle.man import begin_file
@@ -104,7 +105,7 @@ class Call:
     attack: str
     consult: str
     room: Page
-    patient: Page
+    patient: Page | firefox.Page
     begin: Path
 
 
@@ -123,7 +124,7 @@ def prepare(product: Product, attacks: list[str]) -> list[list[str]]:
 
 
 def call(
-    browser: Browser,
+    browser: Browser | firefox.Firefox,
     desk: BrowserContext,
     product: Product,
     visit: list[str],
@@ -133,16 +134,15 @@ def call(
 ) -> Call:
     """Both people come, with the link's secret in both browsers, and she is admitted.
 
+    `browser`: the patient's; the clinician's desk is in Chromium.
     `browsers_own`: a script that stands for what a browser does of itself.
     """
     consult, cookie, seat = visit
     carried = (
         f"{browsers_own}; {NOTE_FRAMES}; if ('{secret}') sessionStorage.setItem('telehealth-link-secret', '{secret}');"
     )
-    phone = visitor(browser, width=390, height=800)
-    phone.add_init_script(carried)
-    phone.add_cookies([{"name": cookie, "value": seat, "url": product.origin, "secure": True, "httpOnly": True}])
-    patient = phone.new_page()
+    place = {"domain": "localhost", "path": "/", "secure": True, "httpOnly": True}
+    patient = person(browser, {"name": cookie, "value": seat, **place}, carried)
     patient.goto(f"{product.origin}/visit/{consult}/")
     until(patient, "document.querySelector('[data-step=waiting] video')?.readyState >= 2")
     room = desk.new_page()
@@ -150,6 +150,15 @@ def call(
     room.goto(f"{product.origin}/consults/{consult}/")
     room.click("[data-admit]:not([disabled])")
     return Call(attack, consult, room, patient, begin_file(product.data, consult))
+
+
+def person(browser: Browser | firefox.Firefox, cookie: Any, script: str) -> Page | firefox.Page:
+    if isinstance(browser, firefox.Firefox):
+        return browser.person([cookie], script)
+    phone = visitor(browser, width=390, height=800)
+    phone.add_init_script(script)
+    phone.add_cookies([cookie])
+    return phone.new_page()
 
 
 def settle(running: Call) -> tuple[Came, Came]:
@@ -197,7 +206,9 @@ def begin_again(running: Call) -> None:
     running.begin.touch()
     if "restart" in running.attack:
         for page in (running.room, running.patient):
-            page.evaluate("(fromAlarm) => Object.assign(window, { fromAlarm, shown: 0 })", running.attack == "restart")
+            page.evaluate(
+                "(fromAlarm) => void Object.assign(window, { fromAlarm, shown: 0 })", running.attack == "restart"
+            )
         known = running.patient.evaluate(REMOTE)
         running.patient.evaluate(f"{CALL}.restartIce()")
         if running.attack == "restarted":
@@ -209,7 +220,10 @@ def begin_again(running: Call) -> None:
 
 def leave(running: Call) -> None:
     running.room.close()
-    running.patient.context.close()
+    if isinstance(running.patient, firefox.Page):
+        running.patient.close()
+    else:
+        running.patient.context.close()
 
 
 def new_secret() -> str:
