@@ -1,11 +1,15 @@
 """A hundred calls with a server that cheats, ten of each attack, and a hundred that are honest, each in new browsers.
 
+Then the same for people whose link has no secret, as one that was mailed, and who compare words: with those attacks
+that do not begin at the link's secret.
+
 Seconds are from the click on "admit" (or from the moment the attack begins in a call) to the word on both pages.
 """
 
 import itertools
 import sys
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext
@@ -13,22 +17,24 @@ from playwright.sync_api import Browser, BrowserContext
 from tests.browser.people import chromium, sign_in, visitor
 from tests.browser.product import Product, running
 from tests.middle import runs
-from tests.middle.man import ATTACKS, NOISE
+from tests.middle.man import ATTACKS, COMPARING, NOISE
 from tests.middle.server import CHEATING
 
 CALLS = 100
+COMPARED = 42
 
 
 def run() -> list[dict[str, Any]]:
-    attacks = list(itertools.islice(itertools.cycle(ATTACKS), CALLS))
-    noises = list(itertools.islice(itertools.cycle(NOISE), CALLS))
     return [
-        result("Somebody in between: caught, and no frame shown before", "caught", attacks),
-        result("Nobody in between: the picture comes, and no alarm", "undisturbed", noises),
+        result("Somebody in between: caught, and no frame shown before", "caught", ATTACKS, CALLS),
+        result("Nobody in between: the picture comes, and no alarm", "undisturbed", NOISE, CALLS),
+        result("No secret, somebody in between: never called private", "caught", COMPARING, COMPARED, secret=False),
+        result("No secret, nobody in between: same words, no alarm", "undisturbed", NOISE, COMPARED, secret=False),
     ]
 
 
-def result(what: str, word: str, plan: list[str]) -> dict[str, Any]:
+def result(what: str, word: str, kinds: Iterable[str], calls: int, *, secret: bool = True) -> dict[str, Any]:
+    plan = list(itertools.islice(itertools.cycle(kinds), calls))
     taken: dict[str, list[float]] = {}
     right, otherwise = 0, []
     with running(program=CHEATING) as product, chromium() as browser:
@@ -36,14 +42,15 @@ def result(what: str, word: str, plan: list[str]) -> dict[str, Any]:
         sign_in(desk, product).close()
         for attack, visit in zip(plan, runs.prepare(product, plan), strict=True):
             try:
-                came, seconds = call(browser, desk, product, visit, attack)
+                came, seconds = call(browser, desk, product, visit, attack, runs.new_secret() if secret else "")
             except AssertionError as error:  # it counts as what it is, and the others are still made
                 otherwise.append({"attack": attack, "pages": str(error)})
                 print(f"otherwise: {otherwise[-1]}", file=sys.stderr, flush=True)
                 continue
             taken.setdefault(attack, []).append(seconds)
             cheated = "swapped" in runs.did(product).get(visit[0], [])
-            if getattr(runs, word)(came) and cheated == (word == "caught"):
+            fine = runs.caught(came) if word == "caught" else runs.undisturbed(came, "link" if secret else "comparison")
+            if fine and cheated == (word == "caught"):
                 right += 1
                 print(f"{word} {right}, {attack}, {seconds:.1f} s", file=sys.stderr, flush=True)
             else:
@@ -62,8 +69,8 @@ def result(what: str, word: str, plan: list[str]) -> dict[str, Any]:
     }
 
 
-def call(browser: Browser, desk: BrowserContext, product: Product, visit: list[str], attack: str) -> Any:
-    running_call = runs.call(browser, desk, product, visit, attack, runs.new_secret())
+def call(browser: Browser, desk: BrowserContext, product: Product, visit: list[str], attack: str, secret: str) -> Any:
+    running_call = runs.call(browser, desk, product, visit, attack, secret)
     began = time.monotonic()
     try:
         came = runs.settle(running_call)

@@ -14,7 +14,7 @@ from tests.browser import visit as course
 from tests.browser.firefox import Firefox
 from tests.browser.people import sign_in, until, visitor
 from tests.middle import runs
-from tests.middle.man import ATTACKS, NOISE
+from tests.middle.man import ATTACKS, COMPARING, NOISE
 from tests.middle.server import CHEATING
 
 pytestmark = pytest.mark.browser
@@ -129,20 +129,21 @@ def test_descriptions_that_are_kept_back_are_said_too(call: Callable[..., runs.C
     assert running.patient.locator("[data-proof-wait]").is_visible()
 
 
-def test_who_comes_between_after_words_were_compared_is_not_shown(
-    call: Callable[..., runs.Call], patients: Browser | Firefox
+@pytest.mark.parametrize("attack", COMPARING)
+def test_who_compares_words_is_shown_nobody_in_between_as_checked(
+    cheating: products.Product, call: Callable[..., runs.Call], patients: Browser | Firefox, attack: str
 ) -> None:
-    """Without a secret in the link: what was proved by comparing is not lost without a word."""
-    running = call("bridge_later", "", patients=patients)
-    pages = (running.room, running.patient)
-    for page in pages:
-        until(page, "window.shown > 3")
-    course.compare(*pages)
-    runs.begin_again(running)
-    for page in pages:
-        until(page, f"({runs.STATE})().stuck || ({runs.STATE})().alarm")
-    came = runs.look(running)
-    assert all(not one.tracks and not one.shown for one in came), runs.told(came)
+    """Without a secret in the link. What was proved by comparing is not lost without a word either."""
+    running = call(attack, "", patients=patients)
+    came = runs.settle(running)
+    assert "swapped" in runs.did(cheating)[running.consult]
+    assert runs.caught(came), runs.told(came)
+
+
+@pytest.mark.parametrize("noise", ["restarted", "reloaded", "double", "reorder"])
+def test_noise_is_no_alarm_for_people_who_compare(call: Callable[..., runs.Call], noise: str) -> None:
+    came = runs.settle(call(noise, ""))
+    assert runs.undisturbed(came, "comparison"), runs.told(came)
 
 
 def test_without_a_secret_the_words_differ(

@@ -30,6 +30,8 @@ ATTACKS = (
     "bridge_withholding",
     "bridge_later",
 )
+#: those of them that are attacks too where there is no secret and two people compare words
+COMPARING = ("swap", "odd_lines", "restart", "bridge", "bridge_forging", "bridge_later")
 #: what people, a bad network or a silly server do to an honest call; none may raise an alarm. With
 #: what the man notes of his own part
 NOISE = {

@@ -9,7 +9,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from tests.browser import firefox
+from tests.browser import firefox, visit
 from tests.browser.people import until, visitor
 from tests.browser.product import Product
 from tests.middle.man import begin_file
@@ -84,6 +84,8 @@ async () => {
   return told;
 }
 """
+WORDS_AND_PICTURES = 8
+PRESS = "document.querySelector('[data-proof-{}]').click()"
 REMOTE = f"({CALL}).currentRemoteDescription?.sdp.match(/a=ice-ufrag:.*/)?.[0]"
 
 
@@ -107,6 +109,12 @@ class Call:
     room: Page
     patient: Page | firefox.Page
     begin: Path
+    #: what proves who is there: "link", or without a secret "comparison" by the two people
+    proof: str
+
+    @property
+    def pages(self) -> tuple[Page, Page | firefox.Page]:
+        return self.room, self.patient
 
 
 def plan(product: Product, visits: list[list[str]], attacks: list[str]) -> None:
@@ -149,7 +157,8 @@ def call(
     room.add_init_script(carried)
     room.goto(f"{product.origin}/consults/{consult}/")
     room.click("[data-admit]:not([disabled])")
-    return Call(attack, consult, room, patient, begin_file(product.data, consult))
+    proof = "link" if secret else "comparison"
+    return Call(attack, consult, room, patient, begin_file(product.data, consult), proof)
 
 
 def person(browser: Browser | firefox.Firefox, cookie: Any, script: str) -> Page | firefox.Page:
@@ -163,24 +172,49 @@ def person(browser: Browser | firefox.Firefox, cookie: Any, script: str) -> Page
 
 def settle(running: Call) -> tuple[Came, Came]:
     """Until both pages have come to a word, and a little longer: what is shown late counts too."""
-    pages = (running.room, running.patient)
+    if running.proof == "comparison":
+        compare(running)
     if running.attack in LATER:
-        for page in pages:
+        for page in running.pages:
             try:
-                until(page, f"window.shown > 3 && ({STATE})().state === 'link'", seconds=WORD_WITHIN)
+                until(page, f"window.shown > 3 && ({STATE})().state === '{running.proof}'", seconds=WORD_WITHIN)
             except AssertionError:
-                far = [one.evaluate(HOW_FAR) for one in pages]
+                far = [one.evaluate(HOW_FAR) for one in running.pages]
                 raise AssertionError(f"An honest call did not come up: {told(look(running))}, {far}") from None
         begin_again(running)
     ends = time.monotonic() + WORD_WITHIN
     while True:
         came = look(running)
-        if undisturbed(came):
+        if undisturbed(came, running.proof):
             return came
         if caught(came) or time.monotonic() > ends:
             running.room.wait_for_timeout(WATCHED_ON_MS)
             return _with_what_was_said(came, look(running))
         running.room.wait_for_timeout(100)
+
+
+def compare(running: Call) -> None:
+    """What two people do whose link has no secret: both read aloud, and say whether it is the same.
+
+    Until then they see each other under "not checked yet"; of one who is in between, what is shown after counts.
+    """
+    ends = time.monotonic() + WORD_WITHIN
+    while True:
+        if all(one.alarm for one in look(running)):
+            return
+        read = [page.evaluate(visit.READ) for page in running.pages]
+        if all(len(one) == WORDS_AND_PICTURES for one in read):
+            break
+        if time.monotonic() > ends:
+            return
+        running.room.wait_for_timeout(100)
+    came = look(running)
+    assert all(one.state in ("none", "failed") for one in came), told(came)
+    same = read[0] == read[1]
+    for page in running.pages:
+        page.evaluate(PRESS.format("same" if same else "differ"))
+        if not same:
+            page.evaluate("void Object.assign(window, { fromAlarm: true, shown: 0 })")
 
 
 def _with_what_was_said(came: tuple[Came, Came], late: tuple[Came, Came]) -> tuple[Came, Came]:
@@ -193,7 +227,7 @@ def _with_what_was_said(came: tuple[Came, Came], late: tuple[Came, Came]) -> tup
 
 
 def look(running: Call) -> tuple[Came, Came]:
-    room, patient = (Came(**page.evaluate(STATE)) for page in (running.room, running.patient))
+    room, patient = (Came(**page.evaluate(STATE)) for page in running.pages)
     return room, patient
 
 
@@ -205,7 +239,7 @@ def begin_again(running: Call) -> None:
     """
     running.begin.touch()
     if "restart" in running.attack:
-        for page in (running.room, running.patient):
+        for page in running.pages:
             page.evaluate(
                 "(fromAlarm) => void Object.assign(window, { fromAlarm, shown: 0 })", running.attack == "restart"
             )
@@ -245,8 +279,8 @@ def caught(came: tuple[Came, Came]) -> bool:
     return all(not one.shown and not one.tracks and (one.alarm or one.stuck) for one in came)
 
 
-def undisturbed(came: tuple[Came, Came]) -> bool:
-    return all(one.state == "link" and one.shown and not one.alarm for one in came)
+def undisturbed(came: tuple[Came, Came], proof: str = "link") -> bool:
+    return all(one.state == proof and one.shown and not one.alarm for one in came)
 
 
 def told(came: tuple[Came, Came]) -> Any:
