@@ -12,6 +12,8 @@ MAX_CANDIDATES = 64
 MAX_MONITOR = 1024
 #: frames of one socket that may wait to be read: more than a page may send at once, so that its close code comes first
 MAX_WAITING = 200
+#: bytes that may wait for a page that does not read; who does not take so much is gone
+MAX_UNREAD = 1024 * 1024
 
 Leg = Literal["call", "monitor", "voice"]
 Negotiation = Annotated[int, msgspec.Meta(ge=0, le=2**31)]

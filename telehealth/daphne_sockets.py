@@ -1,7 +1,7 @@
-"""WebSockets under Daphne: the short way past autobahn for whole text frames, and a bound on what may wait.
+"""WebSockets under Daphne: the short way past autobahn for whole text frames, and bounds on what may wait.
 
-Without the bound, a client that sends faster than its frames are read fills the memory and takes the loop from
-everybody else before the consumer can say that it is too much.
+Without the bounds, a client that sends faster than its frames are read fills the memory and takes the loop from
+everybody else before the consumer can say that it is too much; so does one that does not read what it is sent.
 """
 
 import logging
@@ -12,7 +12,7 @@ from typing import Any
 from daphne.server import Server
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 
-from signaling.protocol import MAX_FRAME, MAX_WAITING
+from signaling.protocol import MAX_FRAME, MAX_UNREAD, MAX_WAITING
 from signaling.short_way import EXTENSION, REST, Rest, heard
 from telehealth import text_frames
 
@@ -23,6 +23,23 @@ class BoundedProtocol(WebSocketProtocol):
     """Drops the connection, without a word and at once, when its frames pile up. Offers its consumer a `ShortWay`."""
 
     hears: Callable[[str], Rest] | None = None
+    #: bytes written since its page stopped taking them; None while it takes them
+    unread: int | None = None
+
+    def onOpen(self) -> None:
+        # Whoever is registered is told when the page does not read. So far that was the HTTP channel, which is done.
+        self.unregisterProducer()
+        self.registerProducer(self, True)
+        super().onOpen()
+
+    def pauseProducing(self) -> None:
+        self.unread = 0
+
+    def resumeProducing(self) -> None:
+        self.unread = None
+
+    def stopProducing(self) -> None:
+        """It is gone."""
 
     def dataReceived(self, data: bytes) -> None:
         """Whole text frames past the library, which takes most of the time that one needs from page to page."""
@@ -63,7 +80,27 @@ class BoundedProtocol(WebSocketProtocol):
     def say(self, text: str) -> None:
         if self.state == self.STATE_OPEN:
             body = text.encode()
-            self.transport.write(text_frames.head(len(body)) + body)
+            self._write(text_frames.head(len(body)) + body)
+
+    def serverSend(self, content: Any, binary: bool = False) -> None:
+        if self.state == self.STATE_OPEN:  # else the event that says that it is gone is on its way
+            super().serverSend(content, binary)
+
+    def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
+        if self.unread is None:
+            super().sendData(data, sync, chopsize)
+        else:
+            self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        """What a page does not read is kept up to a limit, and beyond it the page is dropped."""
+        if self.unread is not None:
+            self.unread += len(data)
+        if self.unread is None or self.unread <= MAX_UNREAD:
+            self.transport.write(data)
+        elif not self.droppedByMe:
+            logger.warning("a socket was dropped: it did not read")
+            self.dropConnection(abort=True)
 
     def serverClose(self, code: int | None = None) -> None:
         # Autobahn's own way takes no 1013, "try again later", which was registered after it was written.

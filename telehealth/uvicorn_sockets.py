@@ -14,7 +14,7 @@ from typing import Any
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.protocol import State
 
-from signaling.protocol import MAX_WAITING, Rate
+from signaling.protocol import MAX_UNREAD, MAX_WAITING, Rate
 from signaling.short_way import EXTENSION, REST, Rest, heard
 from telehealth import text_frames
 
@@ -22,8 +22,6 @@ logger = logging.getLogger(__name__)
 
 #: frames that may wait for the application before its page is not read on for the moment
 ENOUGH_WAITING = 16
-#: bytes that may wait for a page that does not read; who does not take so much is gone
-MOST_UNREAD = 1024 * 1024
 #: what goes the long way, a second and at once: frames or kilobytes. Of pings the application sees nothing to limit
 LONG_PER_SECOND, LONG_AT_ONCE = 200, 400
 #: seconds until a socket is let in, and until one that is closed is gone
@@ -220,7 +218,7 @@ class Sockets(WebSocketsSansIOProtocol):
 
     @property
     def _is_deaf(self) -> bool:
-        return self._is_slow and self.transport.get_write_buffer_size() > MOST_UNREAD
+        return self._is_slow and self.transport.get_write_buffer_size() > MAX_UNREAD
 
     def pause_writing(self) -> None:
         super().pause_writing()

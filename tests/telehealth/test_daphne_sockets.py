@@ -1,19 +1,27 @@
 """Sockets under Daphne: what goes the short way is what the library would have made of it, and piles do not grow."""
 
 import asyncio
+import contextlib
 import logging
+import socket
+import ssl
 import struct
+import subprocess
+import sys
 
 import pytest
 from daphne.server import Server
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
+from django.conf import settings as django_settings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.testing import StringTransport
 
-from signaling.protocol import MAX_FRAME, MAX_WAITING
+from signaling.protocol import MAX_FRAME, MAX_UNREAD, MAX_WAITING
 from signaling.short_way import EXTENSION, REST
+from telehealth import certificate
 from telehealth.daphne_sockets import BoundedProtocol, _with_the_short_way
+from tests.engines import free_port
 from tests.telehealth.test_uvicorn_sockets import AFTER, ENDING, GOOD, HEAD, TEXT, frame
 
 SLOW = {"of 65,535", "with its length in eight bytes"}  # to be cut anywhere
@@ -178,6 +186,76 @@ def test_a_page_that_sends_faster_than_it_is_read_is_dropped(caplog, state):
     assert app.wire.disconnecting
     assert app.queue.qsize() <= MAX_WAITING + 1  # that it is gone is one more
     assert [record.message for record in caplog.records] == ["a socket was dropped: it sent faster than it was read"]
+
+
+@pytest.mark.parametrize("way", ["short", "long"])
+def test_a_page_that_does_not_read_is_dropped(caplog, way):
+    app = App(BoundedProtocol)
+    say, text = app.made.say if way == "short" else app.made.serverSend, "a" * 65_000
+    for _ in range(40):  # it reads
+        say(text)
+    app.wire.producer.pauseProducing()
+    with caplog.at_level(logging.WARNING, "telehealth.daphne_sockets"):
+        for _ in range(MAX_UNREAD // 65_100):
+            say(text)
+        assert not app.wire.disconnecting
+        say(text)
+        say(text)
+    assert app.wire.disconnecting
+    assert [record.message for record in caplog.records] == ["a socket was dropped: it did not read"]
+
+
+def test_a_page_that_reads_again_is_kept():
+    app = App(BoundedProtocol)
+    for _ in range(40):
+        app.wire.producer.pauseProducing()
+        app.made.say("a" * 65_000)
+        app.wire.producer.resumeProducing()
+    assert not app.wire.disconnecting
+
+
+#: a server that says 64 MB to whoever comes, and does not wait for him
+TALKS = """
+import asyncio, sys, twisted.internet.asyncioreactor
+twisted.internet.asyncioreactor.install()
+from daphne.server import Server
+from telehealth import daphne_sockets
+
+async def talks(scope, receive, send):
+    await receive()
+    await send({"type": "websocket.accept"})
+    for _ in range(1000):
+        await send({"type": "websocket.send", "text": "a" * 64_000})
+        await asyncio.sleep(0)
+    print("said all", flush=True)
+
+daphne_sockets.install()
+Server(talks, endpoints=[sys.argv[1]], signal_handlers=False, ready_callable=lambda: print("ready", flush=True)).run()
+"""
+
+
+def test_over_tls_too_it_is_dropped(tmp_path):
+    key, crt = certificate.ensure(tmp_path, "localhost")
+    port = free_port()
+    endpoint = f"ssl:{port}:privateKey={key}:certKey={crt}:interface=127.0.0.1"
+    server = subprocess.Popen(
+        ["timeout", "40", sys.executable, "-c", TALKS, endpoint], stdout=subprocess.PIPE, cwd=django_settings.BASE_DIR
+    )
+    try:
+        assert server.stdout.readline() == b"ready\n"
+        context = ssl.create_default_context(cafile=str(crt))
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as raw:
+            page = context.wrap_socket(raw, server_hostname="localhost")
+            page.sendall(HEAD)
+            assert server.stdout.readline() == b"said all\n"
+            taken = 0
+            with contextlib.suppress(ConnectionError, ssl.SSLError):
+                while piece := page.recv(65_536):
+                    taken += len(piece)
+        assert taken < 32_000_000
+    finally:
+        server.terminate()
+        server.communicate()
 
 
 @pytest.mark.parametrize("code", [None, 1013, 4401])

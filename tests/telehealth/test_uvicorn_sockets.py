@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 
-from signaling.protocol import MAX_WAITING
+from signaling.protocol import MAX_UNREAD, MAX_WAITING
 from signaling.short_way import EXTENSION, REST
 from telehealth import uvicorn_sockets
-from telehealth.uvicorn_sockets import MOST_UNREAD, Sockets
+from telehealth.uvicorn_sockets import Sockets
 
 KEY = base64.b64encode(bytes(16))
 HEAD = (
@@ -352,11 +352,11 @@ async def test_nobody_waits_for_a_page_that_does_not_read():
     app = App(reads=False)
     made, wire = await opened(Sockets, app)
     made.pause_writing()
-    wire.unread = MOST_UNREAD
+    wire.unread = MAX_UNREAD
     await asyncio.wait_for(app.send({"type": "websocket.send", "text": "still kept"}), 1)
     await settled()
     assert wire.written.endswith(b"still kept")
-    wire.unread = MOST_UNREAD + 1
+    wire.unread = MAX_UNREAD + 1
     await asyncio.wait_for(app.send({"type": "websocket.send", "text": "too much"}), 1)
     assert wire.ended == "aborted"
 
@@ -364,7 +364,7 @@ async def test_nobody_waits_for_a_page_that_does_not_read():
 async def test_who_pings_and_never_reads_the_answers_is_dropped():
     made, wire = await opened(Sockets, App(reads=False))
     made.pause_writing()
-    wire.unread = MOST_UNREAD
+    wire.unread = MAX_UNREAD
     made.data_received(frame(PING))
     assert not wire.ended
     wire.unread += 1
