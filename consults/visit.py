@@ -123,7 +123,7 @@ def start(clinician: User, patient: Patient, by: Actor, *, relay_only: bool = Fa
     if patient.shredded_at:
         raise NotNow("This record was erased. If she is your patient again, add her anew.")
     now = timezone.now()
-    if relay_only and not settings.TURN_URLS:
+    if (relay_only or clinician.clinic.relay_only) and not settings.TURN_URLS:
         raise NotNow("This clinic has no relay of its own, so a call over it could not open. Ask your operator.")
     consult = Consult.objects.create(
         clinic=clinician.clinic, clinician=clinician, patient=patient, created_at=now, relay_only=relay_only

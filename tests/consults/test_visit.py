@@ -6,8 +6,9 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.models import Clinic
 from consults import consent, visit
-from consults.models import Note, Participant
+from consults.models import Consult, Note, Participant
 from tests.cast import BY, bring_to, sign_in
 from vault.core.tokens import is_token
 from vault.models import AuditEntry
@@ -156,3 +157,46 @@ def test_the_clinicians_pages_hold_masks_only(cast):
         assert "••••42" in page
         for secret in ("Quixplotz", "1984-03-17", "79460142", "QX836197Z", "Zanzibarlane", "Glorbthroat"):
             assert secret not in page
+
+
+RELAY = ["turns:turn.clinic.example:5349?transport=tcp"]
+
+
+def _start(cast, **ticked):
+    """By the button on the patient's page; what that page says then."""
+    given = {"patient": str(cast.patient.id), **ticked}
+    return sign_in(cast.clinician).post(reverse("consult-start"), given, follow=True).content.decode()
+
+
+@pytest.mark.parametrize("whose", ["consult", "clinic"])
+def test_without_a_relay_no_visit_that_hides_addresses_is_started(cast, settings, whose):
+    settings.TURN_URLS = []
+    if whose == "clinic":  # its relay was taken away after it chose that
+        Clinic.objects.filter(pk=cast.clinic.pk).update(relay_only=True)
+    page = _start(cast, **({"relay_only": "on"} if whose == "consult" else {}))
+    assert "This clinic has no relay of its own, so a call over it could not open. Ask your operator." in page
+    assert not Consult.objects.exists()
+    assert not AuditEntry.objects.filter(action="consult.create").exists()
+
+
+@pytest.mark.parametrize(
+    ("ticked", "of_the_clinic", "relayed"),
+    [({}, False, False), ({"relay_only": "on"}, False, True), ({}, True, True)],
+)
+def test_a_call_hides_addresses_where_the_box_was_ticked_or_the_clinic_wants_it(
+    cast, settings, ticked, of_the_clinic, relayed
+):
+    settings.TURN_URLS, settings.TURN_SECRET = RELAY, "s" * 32
+    Clinic.objects.filter(pk=cast.clinic.pk).update(relay_only=of_the_clinic)
+    record = sign_in(cast.clinician).get(reverse("patient", args=[cast.patient.id])).content.decode()
+    assert ('name="relay_only"' in record) is not of_the_clinic  # nobody can leave out what the clinic wants
+    _start(cast, **ticked)
+    consult = Consult.objects.get()
+    assert consult.relay_only is bool(ticked)
+    assert consult.is_relayed is relayed
+
+
+def test_no_box_is_shown_where_there_is_no_relay(cast, settings):
+    settings.TURN_URLS = []
+    record = sign_in(cast.clinician).get(reverse("patient", args=[cast.patient.id])).content.decode()
+    assert 'name="relay_only"' not in record
