@@ -23,11 +23,18 @@ ARGUMENTS = [
     "--use-fake-device-for-media-stream",
     "--autoplay-policy=no-user-gesture-required",
 ]
-#: lets a test look into the page's own peer connections, also those that it makes in a frame
+#: lets a test look into the page's own peer connections, also those that it makes in a frame, and tells when each was
+#: told to restart ICE
 WATCH = """
 (() => {
   const Native = window.RTCPeerConnection;
   window.connections = window.parent.connections ?? [];
+  window.restarts = window.parent.restarts ?? [];
+  const { restartIce } = Native.prototype;
+  Native.prototype.restartIce = function () {
+    window.restarts.push(Date.now());
+    return restartIce.call(this);
+  };
   window.RTCPeerConnection = function (...given) {
     const made = new Native(...given);
     window.connections.push(made);

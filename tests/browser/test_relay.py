@@ -1,7 +1,9 @@
 """A visit over the clinic's own relay alone: two browsers, a real coturn, and no other address of either side."""
 
 import socket
+import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -10,7 +12,10 @@ from tests.browser import product as products
 from tests.browser import visit as course
 from tests.browser.people import sign_in, visitor
 from tests.browser.product import Product
+from tests.browser.short_lived import SECONDS, SHORT_LIVED
+from tests.deploy.recipe import Box
 from tests.deploy.test_coturn import coturn, secret
+from tests.faults import watching
 
 pytestmark = pytest.mark.browser
 
@@ -35,6 +40,19 @@ async () => {
   return [used, known["local-candidate"], known["remote-candidate"]];
 }
 """
+#: with whose name the page goes to the relay, when those credentials die, and which ICE session is described and in use
+RELAY = """
+async () => {
+  const shows = (one) => one.getReceivers().some(({ track }) => track.kind === "video");
+  const pc = window.connections.filter((one) => one.signalingState !== "closed" && shows(one)).at(-1);
+  const report = await pc.getStats();
+  const transport = [...report.values()].find(({ type }) => type === "transport");
+  const local = report.get(report.get(transport.selectedCandidatePairId)?.localCandidateId);
+  const { username } = pc.getConfiguration().iceServers[0];
+  const ufrag = /a=ice-ufrag:(\\S+)/.exec(pc.localDescription.sdp)[1];
+  return { username, dies: Number(username.split(":")[0]), ufrag, used: local?.usernameFragment, port: local?.port };
+}
+"""
 
 
 def own_address() -> str:
@@ -48,13 +66,22 @@ def own_address() -> str:
 
 
 @pytest.fixture(scope="module")
-def relaying(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
     own = own_address()
     folder = tmp_path_factory.mktemp("relay")
     with coturn(folder / "coturn", more=f"\nallowed-peer-ip={own}\n", address=own) as box:
-        urls = f"turn:{own}:{box.ports['turn']}?transport=udp"
-        with products.running(TELEHEALTH_TURN_URLS=urls, TELEHEALTH_TURN_SECRET=secret(box)) as product:
-            yield product
+        yield box
+
+
+def settings(box: Box) -> dict[str, str]:
+    urls = f"turn:{own_address()}:{box.ports['turn']}?transport=udp"
+    return {"TELEHEALTH_TURN_URLS": urls, "TELEHEALTH_TURN_SECRET": secret(box)}
+
+
+@pytest.fixture(scope="module")
+def relaying(box: Box) -> Iterator[Product]:
+    with products.running(**settings(box)) as product:
+        yield product
 
 
 def begun(product: Product, browser: Browser, *, hidden: bool) -> tuple[course.Visit, Page]:
@@ -93,3 +120,38 @@ def test_a_visit_that_hides_nothing_takes_the_direct_path_though_there_is_a_rela
         used, _, _ = side.evaluate(KINDS)
         assert used
         assert "relay" not in used
+
+
+def after_moving(side: Page, old: dict[str, Any]) -> dict[str, Any]:
+    """With new credentials, over an ICE session that was not there before, while the old ones still held."""
+    while time.time() < old["dies"]:
+        new: dict[str, Any] = side.evaluate(RELAY)
+        if new["username"] != old["username"] and new["used"] == new["ufrag"] != old["ufrag"]:
+            return new
+        side.wait_for_timeout(200)
+    raise AssertionError(f"the credentials died first: {old}, then {side.evaluate(RELAY)}")
+
+
+def test_a_call_over_the_relay_moves_to_new_credentials_and_outlives_the_old_ones(box: Box, browser: Browser) -> None:
+    with products.running(program=SHORT_LIVED, **settings(box)) as product:
+        visit, page = begun(product, browser, hidden=True)
+        sides = (page, visit.room)
+        for side in sides:
+            course.sees_and_hears(side)
+            watching.watch(side)
+            side.evaluate("window.restarts.length = 0")
+        since, before = time.time(), [side.evaluate(RELAY) for side in sides]
+        for side, old in zip(sides, before, strict=True):
+            assert 0 < old["dies"] - since <= SECONDS
+            new = after_moving(side, old)
+            assert new["dies"] > old["dies"]
+            assert new["port"] != old["port"]  # a relay of its own
+        assert page.evaluate("window.restarts.length") > 0
+        assert visit.room.evaluate("window.restarts.length") == 0  # the patient's page does it for both
+        page.wait_for_timeout((max(old["dies"] for old in before) + 2 - time.time()) * 1000)
+        for side in sides:
+            course.sees_and_hears(side)
+            assert watching.longest_freeze(side, since, time.time()) < 3
+            expect(side.locator("[data-call]")).to_have_attribute("data-connection", "connected")
+            expect(side.locator("[data-proof-chip]").first).to_have_attribute("data-state", "link")
+            assert {kind for kinds in side.evaluate(KINDS) for kind in kinds} == {"relay"}

@@ -142,6 +142,24 @@ async def test_wrong_and_expired_credentials_get_none(box):
         assert error_of(caught) == 401
 
 
+async def test_a_relay_outlives_the_credentials_that_it_was_got_by(folder):
+    """Who is in a call need not have moved to new ones in the very second; coturn knows its key as long as it lasts."""
+    with coturn(folder / "outlived", more="\nstale-nonce=3\n") as box:
+        given = lasting(box, seconds=3)
+        transport, _ = await relay(box, given)
+        inner = transport._TurnTransport__inner_protocol
+        await asyncio.sleep(5)
+        with pytest.raises(stun.TransactionFailed) as caught:
+            await relay(box, given)
+        assert error_of(caught) == 401
+        nonce, more = inner.nonce, stun.Message(stun.Method.REFRESH, stun.Class.REQUEST)
+        more.attributes["LIFETIME"] = 600
+        answer, _ = await inner.request_with_retry(more)
+        assert answer.attributes["LIFETIME"] == 600
+        assert inner.nonce != nonce  # signed anew, by a nonce that is younger than the credentials' end
+        await ended(transport)
+
+
 @pytest.mark.parametrize("peer", DENIED)
 async def test_a_relay_leads_to_no_special_address(box, peer):
     transport, _ = await relay(box, lasting(box, name=f"to-{peer}"))
