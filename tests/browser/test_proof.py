@@ -28,6 +28,8 @@ async () => (await indexedDB.databases()).length === 0 ? [] : new Promise((resol
   };
 })
 """
+#: how many tracks of the other side can be seen or heard
+SHOWN = "document.querySelector('video[data-remote]').srcObject?.getTracks().length ?? 0"
 
 
 def shows(page: Page, state: str) -> None:
@@ -122,7 +124,7 @@ def test_somebody_else_in_her_place_is_not_shown_once_words_were_compared(runnin
     page.evaluate("indexedDB.deleteDatabase('telehealth-visits')")
     page.reload()
     visit.room.locator("[data-proof-stuck]").wait_for()
-    assert visit.room.evaluate("document.querySelector('video[data-remote]').srcObject?.getTracks().length ?? 0") == 0
+    assert visit.room.evaluate(SHOWN) == 0
     visit.room.locator("[data-proof-stuck] button").click()
     until(visit.room, "document.querySelector('video[data-remote]').srcObject?.getAudioTracks().length === 1")
     visit.room.locator("[data-proof-close]").click()
@@ -179,6 +181,57 @@ def test_a_browser_that_keeps_nothing_proves_itself_by_the_link_all_the_same(
             shows(side, "link")
             course.sees_and_hears(side)
         page.reload()
+
+
+#: one that may keep nothing at all, as where a person forbids it to every page
+FORBIDS_ALL = """
+for (const name of ["sessionStorage", "localStorage", "indexedDB"]) {
+  Object.defineProperty(window, name, { get() { throw new DOMException("no", "SecurityError"); } });
+}
+"""
+
+
+def test_a_patient_whose_browser_may_keep_nothing_gets_in_and_is_shown_once_words_were_compared(
+    running: Product, browser: Browser
+) -> None:
+    """Her link's secret is gone with its page, so the clinician's, which has it, shows nothing before that."""
+    visit = started(running, browser)
+    phone = visitor(browser, width=390, height=800)
+    phone.add_init_script(FORBIDS_ALL)
+    broken: list[str] = []
+    phone.on("weberror", lambda error: broken.append(str(error.error)))
+    page = course.arrive(visit, phone)
+    course.admit(visit, page)
+    for _ in range(2):  # what was compared is not kept either
+        visit.room.locator("[data-proof-stuck]").wait_for()
+        for side in (page, visit.room):
+            shows(side, "none")
+        assert course.frames(page) == 0
+        assert visit.room.evaluate(SHOWN) == 0
+        compare(page, visit.room)
+        for side in (page, visit.room):
+            course.sees_and_hears(side)
+        page.reload()
+    assert broken == []
+
+
+def test_a_visit_of_two_browsers_that_may_keep_nothing_is_plainly_not_checked(
+    running: Product, browser: Browser
+) -> None:
+    desk, phone = visitor(browser), visitor(browser, width=390, height=800)
+    broken: list[str] = []
+    for context in (desk, phone):
+        context.add_init_script(FORBIDS_ALL)
+        context.on("weberror", lambda error: broken.append(str(error.error)))
+    visit = course.start(running, sign_in(desk, running))
+    assert "." not in course.make_link(visit).partition("#")[2]  # a secret that her page cannot keep is not in the link
+    page = course.arrive(visit, phone)
+    course.admit(visit, page)
+    for side in (page, visit.room):
+        shows(side, "none")
+        course.sees_and_hears(side)
+    compare(page, visit.room)
+    assert broken == []
 
 
 FAILED_BEFORE = """

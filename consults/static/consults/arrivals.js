@@ -1,6 +1,7 @@
 // How the clinician learns of an arrival: the page's title, a soft sound, a notification. None names a patient.
 
 import { announce, find, say } from "./dom.js";
+import { keep, recall } from "./keeping.js";
 import { chime } from "./sound.js";
 
 const SOUND = "sound";
@@ -22,7 +23,7 @@ export class Arrivals {
     this.known = new Set(seats);
     if (!arrived) return;
     announce("A patient is waiting.");
-    if (localStorage.getItem(SOUND) === "on") void chime();
+    if (recall("localStorage", SOUND) === "on") void chime();
     if (document.hidden && "Notification" in window && Notification.permission === "granted") {
       const note = new Notification("A patient is waiting", { tag: "waiting" });
       note.addEventListener("click", () => window.focus());
@@ -32,15 +33,15 @@ export class Arrivals {
   #bindSound() {
     const button = find("[data-sound]", HTMLButtonElement);
     const show = () => {
-      const on = localStorage.getItem(SOUND) === "on";
+      const on = recall("localStorage", SOUND) === "on";
       button.setAttribute("aria-pressed", String(on));
       find("[data-when-on]", HTMLElement, button).hidden = !on;
       find("[data-when-off]", HTMLElement, button).hidden = on;
       say(find("[data-word]", HTMLElement, button), on ? "Sound is on" : "Sound is off");
     };
     button.addEventListener("click", () => {
-      const on = localStorage.getItem(SOUND) !== "on";
-      localStorage.setItem(SOUND, on ? "on" : "off");
+      const on = recall("localStorage", SOUND) !== "on";
+      keep("localStorage", SOUND, on ? "on" : "off");
       if (on) void chime();
       show();
     });

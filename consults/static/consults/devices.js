@@ -1,5 +1,7 @@
 // The person's own camera, microphone and speaker: opened once, kept over all steps, remembered for this tab.
 
+import { keep, recall } from "./keeping.js";
+
 const KEPT = "devices";
 
 /** @type {Record<string, string>} */
@@ -37,11 +39,6 @@ export class Devices extends EventTarget {
   /** A fresh stream of the tracks there are. */
   get stream() {
     return new MediaStream([this.camera, this.microphone].filter((track) => track !== null));
-  }
-
-  /** Whether the person has chosen in this tab before. */
-  get known() {
-    return sessionStorage.getItem(KEPT) !== null;
   }
 
   get cameraOn() {
@@ -188,7 +185,7 @@ export class Devices extends EventTarget {
   }
 
   #changed() {
-    sessionStorage.setItem(KEPT, JSON.stringify(this.choice));
+    keep("sessionStorage", KEPT, JSON.stringify(this.choice));
     this.dispatchEvent(new CustomEvent("change"));
   }
 }
@@ -231,7 +228,7 @@ function trouble(name) {
 function remembered() {
   const fresh = { camera: true, microphone: true, cameraId: "", microphoneId: "", speakerId: "" };
   try {
-    return { ...fresh, ...JSON.parse(sessionStorage.getItem(KEPT) ?? "{}") };
+    return { ...fresh, ...JSON.parse(recall("sessionStorage", KEPT) ?? "{}") };
   } catch {
     return fresh;
   }

@@ -46,7 +46,7 @@ export function bindInvite(consult, check, changed) {
       const to = String(answer.data.sent_to ?? "the patient");
       say(word, `An e-mail with a new link goes to ${to}. The server knows that link, so compare four words with her when the call begins.`);
       await linksecret.mailed(consult).catch(() => undefined);
-      await tellCheck();
+      await tellCheck().catch(() => undefined); // what is not kept was not known either
       await changed();
     });
   }

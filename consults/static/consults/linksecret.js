@@ -1,6 +1,7 @@
 // What this browser keeps of a visit to prove itself again after a refresh: the secrets of invite links and its own
 // certificate, as keys that no script can read out, and whose words were compared. Erased at the visit's end.
 
+import { drop, keep, recall } from "./keeping.js";
 import { linkKey, secretKey } from "../signaling/proof.js";
 
 /** @typedef {import("../signaling/proof.js").LinkKey} LinkKey */
@@ -23,8 +24,8 @@ const MOST_COMPARED = 8;
 
 /** Between the link's page and the visit's, in this tab alone. @param {string} secret */
 export function carry(secret) {
-  if (secret) sessionStorage.setItem(CARRIED, secret);
-  else sessionStorage.removeItem(CARRIED);
+  if (secret) keep("sessionStorage", CARRIED, secret);
+  else drop("sessionStorage", CARRIED);
 }
 
 /**
@@ -32,26 +33,21 @@ export function carry(secret) {
  * @param {string} consult
  */
 export async function claim(consult) {
-  const secret = sessionStorage.getItem(CARRIED);
+  const secret = recall("sessionStorage", CARRIED);
   if (secret === null) return;
   const key = await secretKey(secret);
   if (key) await change(consult, (kept) => ({ ...kept, keys: [key], required: true }));
-  sessionStorage.removeItem(CARRIED);
+  drop("sessionStorage", CARRIED);
 }
 
 /**
- * The same for a browser that keeps nothing for a page: it holds as long as the tab.
+ * The same for a browser that keeps nothing for a page: it holds as long as the tab. One that keeps nothing even for a
+ * tab has lost it with the link's page.
  * @returns {Promise<Known>}
  */
 export async function carried() {
   const nothing = { keys: [], required: false, compared: [], failures: 0 };
-  /** @type {CryptoKey | null} */
-  let key = null;
-  try {
-    key = await secretKey(sessionStorage.getItem(CARRIED) ?? "");
-  } catch {
-    // Not even for a tab: then the link's page could not carry anything here.
-  }
+  const key = await secretKey(recall("sessionStorage", CARRIED) ?? "");
   return key ? { ...nothing, keys: [await linkKey(key)], required: true } : nothing;
 }
 
@@ -108,7 +104,7 @@ export async function known(consult) {
 
 /** @param {string} consult */
 export async function forget(consult) {
-  sessionStorage.removeItem(CARRIED);
+  drop("sessionStorage", CARRIED);
   await inStore(async (store) => void store.delete(consult));
 }
 

@@ -1,0 +1,44 @@
+// Small things that a browser keeps for a tab, or for longer. One that may keep nothing throws at every touch; then they
+// last as long as the page.
+
+/** @type {Map<string, string>} */
+const inMemory = new Map();
+
+/**
+ * @param {"sessionStorage" | "localStorage"} where
+ * @param {string} name
+ */
+export function recall(where, name) {
+  try {
+    return window[where].getItem(name) ?? inMemory.get(name) ?? null;
+  } catch {
+    return inMemory.get(name) ?? null;
+  }
+}
+
+/**
+ * @param {"sessionStorage" | "localStorage"} where
+ * @param {string} name
+ * @param {string} value
+ */
+export function keep(where, name, value) {
+  try {
+    window[where].setItem(name, value);
+    inMemory.delete(name);
+  } catch {
+    inMemory.set(name, value);
+  }
+}
+
+/**
+ * @param {"sessionStorage" | "localStorage"} where
+ * @param {string} name
+ */
+export function drop(where, name) {
+  inMemory.delete(name);
+  try {
+    window[where].removeItem(name);
+  } catch {
+    // Then it was not there.
+  }
+}
