@@ -1,5 +1,6 @@
 """A call over networks that lose, delay, cut and change: real browsers in real network namespaces."""
 
+import math
 import time
 
 import pytest
@@ -62,12 +63,41 @@ def test_speech_is_understood_while_a_fifth_is_lost(call):
         assert made_up / heard <= 0.15
 
 
+def restarts(page):
+    """When the page restarted ICE since `forget_restarts`, in seconds since the epoch."""
+    return [at / 1000 for at in page.evaluate("window.restarts")]
+
+
+def forget_restarts(call):
+    for page in (call.room, call.page):
+        page.evaluate("window.restarts.length = 0")
+
+
 def test_a_new_address_brings_the_call_back_by_itself(call):
     sees_again(call)
+    forget_restarts(call)
     call.world.move("patient")
     rest(call.room, 1)
     sees_again(call, within=20)
     assert call.page.locator("[data-banner]").is_hidden()
+    assert restarts(call.page)
+    assert restarts(call.page)[0] < min(restarts(call.room), default=math.inf)
+
+
+def test_the_patients_page_alone_restarts_ice_when_the_path_breaks_and_the_server_stays(call):
+    """Two restarts would meet; the clinician's page waits much longer for its own."""
+    sees_again(call)
+    forget_restarts(call)
+    cut = time.time()
+    for who in ("doctor", "patient"):
+        call.world.lose(who, 100, of="meta l4proto udp")
+    rest(call.room, 2.5)
+    for who in ("doctor", "patient"):
+        call.world.lose(who, 0)
+    sees_again(call, within=20)
+    assert restarts(call.page)
+    assert 0.4 < restarts(call.page)[0] - cut < 2.5
+    assert restarts(call.room) == []
 
 
 def test_eight_seconds_without_any_network_are_survived(call):

@@ -57,11 +57,11 @@ class World:
     def cut(self, who: str, seconds: float) -> None:
         self.tell(who, "cut", seconds)
 
-    def lose(self, who: str, percent: int) -> None:
-        """Loss on input: each packet that comes in is dropped with this chance."""
+    def lose(self, who: str, percent: int, *, of: str = "") -> None:
+        """Loss on input: each packet that comes in is dropped with this chance; `of`: which ones, in nft's words."""
         self.run(who, "nft", "flush", "ruleset")
         if percent:
-            rules = f"iifname eth0 numgen random mod 100 < {percent} drop"
+            rules = f"iifname eth0 {of} numgen random mod 100 <= {percent - 1} drop"
             self.run(who, "nft", "add table inet fault")
             self.run(who, "nft", "add chain inet fault input { type filter hook input priority 0 ; }")
             self.run(who, "nft", f"add rule inet fault input {rules}")
