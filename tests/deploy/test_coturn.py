@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import time
+from unittest import mock
 
 import pytest
 from aioice import stun, turn
@@ -210,6 +211,68 @@ async def test_ipv6_is_not_relayed_so_mapped_addresses_have_no_way_in(box):
             await inner.channel_bind(0x4001, (peer, 9))
         assert error_of(caught) in (403, 443), peer
     await ended(transport)
+
+
+#: what IPv4's special addresses are called in IPv6, and what is special there
+DENIED_SIX = (
+    "::ffff:127.0.0.1", "::ffff:169.254.169.254", "::ffff:10.0.0.1", "::ffff:8.8.8.8", "64:ff9b::7f00:1",
+    "64:ff9b:1::a9fe:a9fe", "2001::1", "2002:7f00:1::1", "2001:db8::1", "::1", "fc00::1", "fd00::1", "fe80::1",
+    "febf::1", "ff02::1",
+)  # fmt: skip
+#: neighbours of those
+OPEN_SIX = ("::fffe:7f00:1", "::1:0:0:1", "64:ff9a::1", "64:ff9b:2::1", "2001:1::1", "2003::1", "2001:db9::1")
+
+
+FAMILY = (0x0017, "REQUESTED-ADDRESS-FAMILY", stun.pack_unsigned, stun.unpack_unsigned)
+
+
+class Six(turn.TurnClientUdpProtocol):
+    """Asks for a relay of IPv6 (RFC 8656, 18.8), which aioice does not."""
+
+    async def request(self, request):
+        if request.message_method == stun.Method.ALLOCATE:
+            request.attributes["REQUESTED-ADDRESS-FAMILY"] = 2 << 24
+        return await super().request(request)
+
+
+@pytest.fixture(scope="module")
+def six(folder):
+    """The recipe with a relay of IPv6, as an operator may want one; loopback is left to the ranges alone."""
+    with (
+        mock.patch.dict(stun.ATTRIBUTES_BY_NAME, {FAMILY[1]: FAMILY}),
+        coturn(folder / "six", more="\nrelay-ip=::1\nallow-loopback-peers\n") as box,
+    ):
+        yield box
+
+
+@contextlib.asynccontextmanager
+async def relay_of_six(box, name):
+    username, password = lasting(box, name=name)
+    address = ("127.0.0.1", box.ports["turn"])
+    options = {"username": username, "password": password, "lifetime": 600, "channel_refresh_time": 500}
+    loop = asyncio.get_running_loop()
+    transport, inner = await loop.create_datagram_endpoint(lambda: Six(address, **options), remote_addr=address)
+    try:
+        host, _ = await inner.connect()
+        assert host == "::1"
+        yield inner
+        await inner.delete()
+    finally:
+        transport.close()
+
+
+@pytest.mark.parametrize("peer", DENIED_SIX)
+async def test_a_relay_of_ipv6_leads_to_no_special_address_by_another_name(six, peer):
+    async with relay_of_six(six, f"to-{peer.replace(':', '-')}") as inner:
+        with pytest.raises(stun.TransactionFailed) as caught:
+            await inner.channel_bind(0x4000, (peer, 9))
+        assert error_of(caught) == 403
+
+
+@pytest.mark.parametrize("peer", OPEN_SIX)
+async def test_a_relay_of_ipv6_leads_to_ordinary_addresses(six, peer):
+    async with relay_of_six(six, f"to-{peer.replace(':', '-')}") as inner:
+        await inner.channel_bind(0x4000, (peer, 9))
 
 
 async def test_one_person_has_a_quota(box):
