@@ -1,20 +1,24 @@
 """A visit over the clinic's own relay alone: two browsers, a real coturn, and no other address of either side."""
 
+import base64
+import hashlib
 import socket
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import product as products
 from tests.browser import visit as course
-from tests.browser.people import sign_in, visitor
+from tests.browser.people import ARGUMENTS, CHROMIUM, sign_in, visitor
 from tests.browser.product import Product
 from tests.browser.short_lived import SECONDS, SHORT_LIVED
 from tests.deploy.recipe import Box
-from tests.deploy.test_coturn import coturn, secret
+from tests.deploy.test_coturn import coturn, lasting, secret
 from tests.faults import watching
 
 pytestmark = pytest.mark.browser
@@ -50,7 +54,21 @@ async () => {
   const local = report.get(report.get(transport.selectedCandidatePairId)?.localCandidateId);
   const { username } = pc.getConfiguration().iceServers[0];
   const ufrag = /a=ice-ufrag:(\\S+)/.exec(pc.localDescription.sdp)[1];
-  return { username, dies: Number(username.split(":")[0]), ufrag, used: local?.usernameFragment, port: local?.port };
+  const { usernameFragment: used, port, relayProtocol: by } = local ?? {};
+  return { username, dies: Number(username.split(":")[0]), ufrag, used, port, by };
+}
+"""
+#: how many relays such a server gives to a page that asks for nothing else
+GIVEN = """
+async (server) => {
+  const pc = new RTCPeerConnection({ iceServers: [server], iceTransportPolicy: "relay" });
+  let given = 0;
+  const asked = new Promise((done) => (pc.onicecandidate = ({ candidate }) => (candidate ? given++ : done())));
+  pc.createDataChannel("");
+  await pc.setLocalDescription();
+  await asked;
+  pc.close();
+  return given;
 }
 """
 
@@ -73,8 +91,8 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
         yield box
 
 
-def settings(box: Box) -> dict[str, str]:
-    urls = f"turn:{own_address()}:{box.ports['turn']}?transport=udp"
+def settings(box: Box, kind: str = "turn", transport: str = "udp") -> dict[str, str]:
+    urls = f"{kind}:{own_address()}:{box.ports[kind]}?transport={transport}"
     return {"TELEHEALTH_TURN_URLS": urls, "TELEHEALTH_TURN_SECRET": secret(box)}
 
 
@@ -82,6 +100,20 @@ def settings(box: Box) -> dict[str, str]:
 def relaying(box: Box) -> Iterator[Product]:
     with products.running(**settings(box)) as product:
         yield product
+
+
+@pytest.fixture(scope="module")
+def trusting(box: Box, browser: Browser) -> Iterator[Browser]:
+    """A browser that takes the relay's certificate, which is of the test's own making, and no other of that kind."""
+    certificate = x509.load_pem_x509_certificate(box.path("etc/telehealth/turn/fullchain.pem").read_bytes())
+    key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    pinned = base64.b64encode(hashlib.sha256(key).digest()).decode()
+    arguments = [*ARGUMENTS, f"--ignore-certificate-errors-spki-list={pinned}"]
+    launched = browser.browser_type.launch(executable_path=CHROMIUM, headless=False, args=arguments)
+    try:
+        yield launched
+    finally:
+        launched.close()
 
 
 def begun(product: Product, browser: Browser, *, hidden: bool) -> tuple[course.Visit, Page]:
@@ -155,3 +187,25 @@ def test_a_call_over_the_relay_moves_to_new_credentials_and_outlives_the_old_one
             expect(side.locator("[data-call]")).to_have_attribute("data-connection", "connected")
             expect(side.locator("[data-proof-chip]").first).to_have_attribute("data-state", "link")
             assert {kind for kinds in side.evaluate(KINDS) for kind in kinds} == {"relay"}
+
+
+def test_a_visit_goes_over_the_relay_by_tls_where_a_network_lets_nothing_else_through(
+    box: Box, trusting: Browser
+) -> None:
+    with products.running(**settings(box, "turns", "tcp")) as product:
+        visit, page = begun(product, trusting, hidden=True)
+        for side in (page, visit.room):
+            course.sees_and_hears(side)
+            assert side.evaluate(RELAY)["by"] == "tls"
+            used, _, _ = side.evaluate(KINDS)
+            assert set(used) == {"relay"}
+            expect(side.locator("[data-proof-chip]").first).to_have_attribute("data-state", "link")
+
+
+def test_a_browser_asks_nothing_of_a_relay_whose_certificate_it_does_not_trust(
+    box: Box, browser: Browser, trusting: Browser
+) -> None:
+    urls = settings(box, "turns", "tcp")["TELEHEALTH_TURN_URLS"]
+    username, password = lasting(box)
+    server = {"urls": urls, "username": username, "credential": password}
+    assert [visitor(one).new_page().evaluate(GIVEN, server) for one in (trusting, browser)] == [1, 0]
