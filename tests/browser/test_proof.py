@@ -208,7 +208,7 @@ def test_a_patient_whose_browser_may_keep_nothing_gets_in_and_is_shown_once_word
             shows(side, "none")
         assert course.frames(page) == 0
         assert visit.room.evaluate(SHOWN) == 0
-        compare(page, visit.room)
+        course.compare(page, visit.room)
         for side in (page, visit.room):
             course.sees_and_hears(side)
         page.reload()
@@ -230,7 +230,7 @@ def test_a_visit_of_two_browsers_that_may_keep_nothing_is_plainly_not_checked(
     for side in (page, visit.room):
         shows(side, "none")
         course.sees_and_hears(side)
-    compare(page, visit.room)
+    course.compare(page, visit.room)
     assert broken == []
 
 

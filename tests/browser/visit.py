@@ -156,18 +156,18 @@ def shows(page: Asked, state: str) -> None:
     until(page, f"document.querySelector('[data-proof-chip]')?.dataset.state === '{state}'")
 
 
-def compare(*pages: Asked) -> list[list[str]]:
-    """Everybody opens the words, all say that they are the same. What each page showed."""
+def compare(*pages: Asked) -> None:
+    """All open the words, which are the same, and say so."""
     for page in pages:
         page.click("[data-proof-chip]")
         until(page, f"({READ})().length === 8")
     read = [page.evaluate(READ) for page in pages]
+    assert all(one == read[0] for one in read), read
     for page in pages:
         page.click("[data-proof-same]")
     for page in pages:
         shows(page, "comparison")
         page.click("[data-proof-close]")
-    return read
 
 
 def end(visit: Visit) -> None:

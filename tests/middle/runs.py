@@ -73,6 +73,10 @@ async () => {
   const video = document.querySelector("video[data-remote]");
   const told = [["video", video.paused, video.readyState, video.videoWidth, video.currentTime]];
   for (const pc of window.connections ?? []) {
+    if (pc.signalingState === "closed") {
+      told.push(["closed"]); // of which Firefox says no more
+      continue;
+    }
     const rows = [...(await pc.getStats()).values()].filter((row) => row.kind === "video" && /rtp$/.test(row.type));
     told.push([
       pc.connectionState, pc.iceConnectionState, pc.iceGatheringState, pc.signalingState,
