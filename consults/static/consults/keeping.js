@@ -9,10 +9,12 @@ const inMemory = new Map();
  * @param {string} name
  */
 export function recall(where, name) {
+  const here = inMemory.get(name);
+  if (here !== undefined) return here;
   try {
-    return window[where].getItem(name) ?? inMemory.get(name) ?? null;
+    return window[where].getItem(name);
   } catch {
-    return inMemory.get(name) ?? null;
+    return null;
   }
 }
 
