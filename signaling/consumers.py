@@ -324,8 +324,12 @@ class VisitConsumer(Watched):
         return time.monotonic() - self.issued > settings.TURN_SECONDS / 2
 
     async def looked(self, away: Sequence[str]) -> None:
-        """Say what is away, once, and once that it is back. The call needs none of it."""
-        missing = tuple(away) if self.relay.is_up else (*away, "messages")
+        """Say what is away, once, and once that it is back. The call needs none of it.
+
+        What is late in the background a patient does not miss, and can do nothing about.
+        """
+        missing = tuple(part for part in away if part != "tasks" or self.role == Participant.Role.CLINICIAN)
+        missing += () if self.relay.is_up else ("messages",)
         if self.connection and not self.closing and missing != self.missing:
             self.missing = missing
             await self.send_frame({"kind": "missing", "parts": missing})

@@ -1,8 +1,8 @@
 """One look for all visits' sockets of this process: what changed is then looked at closely, the rest is left alone.
 
 A close look is up to nine queries; at some two hundred sockets they would fill a core without anybody saying a word.
-Here nine queries read, for all sockets at once, every row that a close look depends on, and whether the background
-work goes on. What a row says is compared,
+Here nine queries read, for all sockets at once, every row that a close look depends on (and one whether the
+background work goes on). What a row says is compared,
 never judged: who may stay is decided by the close look alone.
 """
 

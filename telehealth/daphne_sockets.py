@@ -25,6 +25,7 @@ class BoundedProtocol(WebSocketProtocol):
     hears: Callable[[str], Rest] | None = None
     #: bytes written since its page stopped taking them; None while it takes them
     unread: int | None = None
+    is_dropped = False
 
     def onOpen(self) -> None:
         # Whoever is registered is told when the page does not read. So far that was the HTTP channel, which is done.
@@ -33,7 +34,9 @@ class BoundedProtocol(WebSocketProtocol):
         super().onOpen()
 
     def pauseProducing(self) -> None:
-        self.unread = 0
+        # Over TCP alone Twisted says it again at every write.
+        if self.unread is None:
+            self.unread = 0
 
     def resumeProducing(self) -> None:
         self.unread = None
@@ -98,9 +101,11 @@ class BoundedProtocol(WebSocketProtocol):
             self.unread += len(data)
         if self.unread is None or self.unread <= MAX_UNREAD:
             self.transport.write(data)
-        elif not self.droppedByMe:
+        elif not self.is_dropped:
+            # Not by `dropConnection`: autobahn may be in the middle of its own last word.
+            self.is_dropped = True
             logger.warning("a socket was dropped: it did not read")
-            self.dropConnection(abort=True)
+            self.transport.abortConnection()
 
     def serverClose(self, code: int | None = None) -> None:
         # Autobahn's own way takes no 1013, "try again later", which was registered after it was written.

@@ -21,6 +21,7 @@ from tests.middle.man import ATTACKS, COMPARING, NOISE
 from tests.middle.server import CHEATING
 
 CALLS = 100
+#: seven of each attack, six of each noise
 COMPARED = 42
 
 

@@ -39,8 +39,8 @@ def fox() -> Iterator[firefox.Firefox]:
 def nobody_stays(request: pytest.FixtureRequest) -> Iterator[None]:
     """Close every page at a test's end: a call that goes on in the background takes a core from the next test."""
     yield
-    if "browser" in request.fixturenames:
-        for context in request.getfixturevalue("browser").contexts:
+    for name in {"browser", "trusting"}.intersection(request.fixturenames):
+        for context in request.getfixturevalue(name).contexts:
             context.close()
     if "fox" in request.fixturenames:
         request.getfixturevalue("fox").everybody_leaves()

@@ -76,7 +76,7 @@ class Firefox:
 
 
 class Page:
-    """What is called as in Playwright does what it does there."""
+    """Methods named as Playwright's do the same; only, clicks and typing are the page's own script's."""
 
     def __init__(self, browser: Firefox, context: str, apart: str) -> None:
         self.browser = browser

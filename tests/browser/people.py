@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, BrowserType, Page, expect, sync_playwright
 
 from tests.browser.product import CLINICIAN, Product
 
@@ -58,14 +58,14 @@ class Asked(Protocol):
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright, launched(playwright) as browser:
+    with sync_playwright() as playwright, launched(playwright.chromium) as browser:
         yield browser
 
 
 @contextmanager
-def launched(playwright: Playwright, *more: str) -> Iterator[Browser]:
+def launched(kind: BrowserType, *more: str) -> Iterator[Browser]:
     # Playwright's own "--headless" is the old mode on some versions; ours is in ARGUMENTS.
-    browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=False, args=[*ARGUMENTS, *more])
+    browser = kind.launch(executable_path=CHROMIUM, headless=False, args=[*ARGUMENTS, *more])
     try:
         yield browser
     finally:

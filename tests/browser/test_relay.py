@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import product as products
 from tests.browser import visit as course
-from tests.browser.people import ARGUMENTS, CHROMIUM, sign_in, visitor
+from tests.browser.people import launched, sign_in, visitor
 from tests.browser.product import Product
 from tests.browser.short_lived import SECONDS, SHORT_LIVED
 from tests.deploy.recipe import Box
@@ -87,7 +87,7 @@ def own_address() -> str:
 def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
     own = own_address()
     folder = tmp_path_factory.mktemp("relay")
-    with coturn(folder / "coturn", more=f"\nallowed-peer-ip={own}\n", address=own) as box:
+    with coturn(folder / "coturn", more=f"\nallowed-peer-ip={own}\nverbose\n", address=own) as box:
         yield box
 
 
@@ -108,12 +108,8 @@ def trusting(box: Box, browser: Browser) -> Iterator[Browser]:
     certificate = x509.load_pem_x509_certificate(box.path("etc/telehealth/turn/fullchain.pem").read_bytes())
     key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     pinned = base64.b64encode(hashlib.sha256(key).digest()).decode()
-    arguments = [*ARGUMENTS, f"--ignore-certificate-errors-spki-list={pinned}"]
-    launched = browser.browser_type.launch(executable_path=CHROMIUM, headless=False, args=arguments)
-    try:
-        yield launched
-    finally:
-        launched.close()
+    with launched(browser.browser_type, f"--ignore-certificate-errors-spki-list={pinned}") as started:
+        yield started
 
 
 def begun(product: Product, browser: Browser, *, hidden: bool) -> tuple[course.Visit, Page]:
@@ -154,14 +150,17 @@ def test_a_visit_that_hides_nothing_takes_the_direct_path_though_there_is_a_rela
         assert "relay" not in used
 
 
-def after_moving(side: Page, old: dict[str, Any]) -> dict[str, Any]:
+def after_moving(sides: tuple[Page, ...], before: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """With new credentials, over an ICE session that was not there before, while the old ones still held."""
-    while time.time() < old["dies"]:
-        new: dict[str, Any] = side.evaluate(RELAY)
-        if new["username"] != old["username"] and new["used"] == new["ufrag"] != old["ufrag"]:
-            return new
-        side.wait_for_timeout(200)
-    raise AssertionError(f"the credentials died first: {old}, then {side.evaluate(RELAY)}")
+    while time.time() < min(old["dies"] for old in before):
+        after = [side.evaluate(RELAY) for side in sides]
+        if all(
+            new["username"] != old["username"] and new["used"] == new["ufrag"] != old["ufrag"]
+            for old, new in zip(before, after, strict=True)
+        ):
+            return after
+        sides[0].wait_for_timeout(200)
+    raise AssertionError(f"the credentials died first: {before}, then {after}")
 
 
 def test_a_call_over_the_relay_moves_to_new_credentials_and_outlives_the_old_ones(box: Box, browser: Browser) -> None:
@@ -173,11 +172,13 @@ def test_a_call_over_the_relay_moves_to_new_credentials_and_outlives_the_old_one
             watching.watch(side)
             side.evaluate("window.restarts.length = 0")
         since, before = time.time(), [side.evaluate(RELAY) for side in sides]
-        for side, old in zip(sides, before, strict=True):
-            assert 0 < old["dies"] - since <= SECONDS
-            new = after_moving(side, old)
+        assert all(old["dies"] - since <= SECONDS for old in before)
+        after = after_moving(sides, before)
+        for old, new in zip(before, after, strict=True):
             assert new["dies"] > old["dies"]
             assert new["port"] != old["port"]  # a relay of its own
+        log = box.path("coturn.log").read_text()
+        assert f"<{after[0]['username']}>: incoming packet ALLOCATE processed, success" in log
         assert page.evaluate("window.restarts.length") > 0
         assert visit.room.evaluate("window.restarts.length") == 0  # the patient's page does it for both
         page.wait_for_timeout((max(old["dies"] for old in before) + 2 - time.time()) * 1000)
@@ -208,4 +209,5 @@ def test_a_browser_asks_nothing_of_a_relay_whose_certificate_it_does_not_trust(
     urls = settings(box, "turns", "tcp")["TELEHEALTH_TURN_URLS"]
     username, password = lasting(box)
     server = {"urls": urls, "username": username, "credential": password}
-    assert [visitor(one).new_page().evaluate(GIVEN, server) for one in (trusting, browser)] == [1, 0]
+    assert visitor(trusting).new_page().evaluate(GIVEN, server) > 0
+    assert visitor(browser).new_page().evaluate(GIVEN, server) == 0

@@ -97,8 +97,8 @@ def leads_to(server: WebServer) -> str:
 def test_a_visit_over_two_servers_of_which_one_starts_anew(product: Product, servers: list[WebServer]) -> None:
     with (
         sync_playwright() as play,
-        launched(play, leads_to(servers[0])) as hers,
-        launched(play, leads_to(servers[1])) as his,
+        launched(play.chromium, leads_to(servers[0])) as hers,
+        launched(play.chromium, leads_to(servers[1])) as his,
     ):
         visit = course.start(product, sign_in(visitor(hers), product))
         course.make_link(visit)

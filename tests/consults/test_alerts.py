@@ -90,7 +90,7 @@ def test_a_visit_as_it_should_be_has_nothing(cast, now):
 def test_a_consent_that_is_gone_for_a_minute(clock, now):
     consent.withdraw(now.seat, source="test")
     assert _of(now) == set()
-    clock.move(90)
+    clock.move(61)
     assert ("consent_missing", "") in _of(now)
     now.seat.refresh_from_db()
     from tests.cast import agree
@@ -324,7 +324,7 @@ def test_a_lost_task_is_taken_up_by_the_sweep(clock, now, settings):
     alerts.settle(now.consult.pk, {ONE_WAY}, WORKERS)
     tasks.sweep()
     assert not mail.outbox
-    clock.move(90)
+    clock.move(61)
     tasks.sweep()
     assert len(mail.outbox) == 1
 

@@ -146,10 +146,10 @@ async def test_wrong_and_expired_credentials_get_none(box):
 async def test_a_relay_outlives_the_credentials_that_it_was_got_by(folder):
     """Who is in a call need not have moved to new ones in the very second; coturn knows its key as long as it lasts."""
     with coturn(folder / "outlived", more="\nstale-nonce=3\n") as box:
-        given = lasting(box, seconds=3)
+        given = lasting(box, seconds=8)  # longer than one try of `relay`
         transport, _ = await relay(box, given)
         inner = transport._TurnTransport__inner_protocol
-        await asyncio.sleep(5)
+        await asyncio.sleep(int(given[0].partition(":")[0]) + 2 - time.time())
         with pytest.raises(stun.TransactionFailed) as caught:
             await relay(box, given)
         assert error_of(caught) == 401

@@ -215,10 +215,11 @@ def compare(running: Call) -> None:
     came = look(running)
     assert all(one.state in ("none", "failed") for one in came), told(came)
     same = read[0] == read[1]
+    if not same:
+        for page in running.pages:
+            page.evaluate("void Object.assign(window, { fromAlarm: true, shown: 0 })")
     for page in running.pages:
         page.evaluate(PRESS.format("same" if same else "differ"))
-        if not same:
-            page.evaluate("void Object.assign(window, { fromAlarm: true, shown: 0 })")
 
 
 def _with_what_was_said(came: tuple[Came, Came], late: tuple[Came, Came]) -> tuple[Came, Came]:

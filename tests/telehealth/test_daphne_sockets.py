@@ -15,7 +15,9 @@ from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 from django.conf import settings as django_settings
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.error import ConnectionAborted
 from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 
 from signaling.protocol import MAX_FRAME, MAX_UNREAD, MAX_WAITING
 from signaling.short_way import EXTENSION, REST
@@ -195,14 +197,26 @@ def test_a_page_that_does_not_read_is_dropped(caplog, way):
     for _ in range(40):  # it reads
         say(text)
     app.wire.producer.pauseProducing()
+    app.made.dataReceived(AFTER)  # it still talks
     with caplog.at_level(logging.WARNING, "telehealth.daphne_sockets"):
         for _ in range(MAX_UNREAD // 65_100):
+            app.wire.producer.pauseProducing()  # as over TCP alone, at each write
             say(text)
         assert not app.wire.disconnecting
         say(text)
         say(text)
     assert app.wire.disconnecting
     assert [record.message for record in caplog.records] == ["a socket was dropped: it did not read"]
+
+
+def test_a_close_that_is_too_much_ends_it_and_the_consumer_is_told():
+    app = App(BoundedProtocol)
+    app.wire.producer.pauseProducing()
+    app.made.unread = MAX_UNREAD - 1
+    app.made.serverClose(4401)
+    assert app.wire.disconnecting
+    app.made.connectionLost(Failure(ConnectionAborted()))
+    assert [event["type"] for event in app.events()] == ["websocket.disconnect"]
 
 
 def test_a_page_that_reads_again_is_kept():
@@ -234,10 +248,11 @@ Server(talks, endpoints=[sys.argv[1]], signal_handlers=False, ready_callable=lam
 """
 
 
-def test_over_tls_too_it_is_dropped(tmp_path):
+@pytest.mark.parametrize("kind", ["ssl", "tcp"])
+def test_over_a_real_connection_too_it_is_dropped(tmp_path, kind):
     key, crt = certificate.ensure(tmp_path, "localhost")
     port = free_port()
-    endpoint = f"ssl:{port}:privateKey={key}:certKey={crt}:interface=127.0.0.1"
+    endpoint = f"{kind}:{port}:interface=127.0.0.1" + (f":privateKey={key}:certKey={crt}" if kind == "ssl" else "")
     server = subprocess.Popen(
         ["timeout", "40", sys.executable, "-c", TALKS, endpoint], stdout=subprocess.PIPE, cwd=django_settings.BASE_DIR
     )
@@ -245,7 +260,7 @@ def test_over_tls_too_it_is_dropped(tmp_path):
         assert server.stdout.readline() == b"ready\n"
         context = ssl.create_default_context(cafile=str(crt))
         with socket.create_connection(("127.0.0.1", port), timeout=20) as raw:
-            page = context.wrap_socket(raw, server_hostname="localhost")
+            page = context.wrap_socket(raw, server_hostname="localhost") if kind == "ssl" else raw
             page.sendall(HEAD)
             assert server.stdout.readline() == b"said all\n"
             taken = 0

@@ -9,7 +9,7 @@ const inMemory = new Map();
  * @param {string} name
  */
 export function recall(where, name) {
-  const here = inMemory.get(name);
+  const here = inMemory.get(where + name);
   if (here !== undefined) return here;
   try {
     return window[where].getItem(name);
@@ -26,9 +26,10 @@ export function recall(where, name) {
 export function keep(where, name, value) {
   try {
     window[where].setItem(name, value);
-    inMemory.delete(name);
+    inMemory.delete(where + name);
   } catch {
-    inMemory.set(name, value);
+    drop(where, name); // the next page must not take an older value for this one
+    inMemory.set(where + name, value);
   }
 }
 
@@ -37,7 +38,7 @@ export function keep(where, name, value) {
  * @param {string} name
  */
 export function drop(where, name) {
-  inMemory.delete(name);
+  inMemory.delete(where + name);
   try {
     window[where].removeItem(name);
   } catch {

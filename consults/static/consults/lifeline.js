@@ -14,11 +14,11 @@ const FINAL = {
 
 const BACK = "It comes back by itself; stay on this page.";
 const BACK_IN_CALL = "It comes back by itself; the call goes on.";
-/** What of the clinic may be away while the socket stands: the first that is, is said. */
+/** What of the clinic may be away while the socket stands: the first that is, is said. The last is a clinician's to know. */
 const MISSING = [
-  { part: "records", text: "The clinic cannot read or write its records for the moment." },
-  { part: "messages", text: "What the other page says may come late for the moment." },
-  { part: "tasks", text: "The clinic's mails and alerts come late for the moment." },
+  { part: "records", text: "The clinic cannot read or write its records for the moment.", todo: "" },
+  { part: "messages", text: "What the other page says may come late for the moment.", todo: "" },
+  { part: "tasks", text: "Warnings about privacy and consent do not come, and mails may wait.", todo: "Tell your clinic's operator." },
 ];
 
 /**
@@ -38,7 +38,9 @@ export function watch(wire, page) {
 
   hear(wire, "missing", (/** @type {{parts: string[]}} */ { parts }) => {
     const word = MISSING.find(({ part }) => parts.includes(part));
-    tell(word ? `${word.text} ${page.inCall() ? BACK_IN_CALL : BACK}` : "");
+    const back = page.inCall() ? BACK_IN_CALL : BACK;
+    const todo = word?.todo && page.inCall() ? `${word.todo} The call goes on.` : word?.todo;
+    tell(word ? `${word.text} ${todo || back}` : "");
   });
 
   hear(wire, "down", (/** @type {{code: number, final: boolean}} */ { code, final }) => {
