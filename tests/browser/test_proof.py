@@ -99,7 +99,7 @@ def test_two_people_compare_words_where_the_link_has_no_secret(running: Product,
     assert read[0] == read[1]
     assert len(read[0]) == 8
     page.locator("[data-proof-same]").click()
-    expect(visit.room.locator("[data-proof-status]")).to_contain_text("says that they are all the same")
+    expect(visit.room.locator("[data-proof-status]")).to_contain_text("has pressed it. Press it too only when you have heard the same words")
     shows(visit.room, "none")
     visit.room.locator("[data-proof-same]").click()
     for side in (page, visit.room):
@@ -112,6 +112,32 @@ def test_two_people_compare_words_where_the_link_has_no_secret(running: Product,
     page.wait_for_timeout(1500)
     logged = running.ask(LOGGED.replace("CONSULT", visit.consult))
     both_found([entry for entry in logged if entry[3]["state"] == "comparison"], "comparison")
+
+
+#: of each set of new words in the dialog, whether they can be agreed to in the moment they come
+NOTE_WORDS = """
+() => {
+  window.came = [];
+  const dialog = document.querySelector("[data-proof-dialog]");
+  const note = () => window.came.push(dialog.querySelector("[data-proof-same]").disabled);
+  new MutationObserver(note).observe(dialog, { attributeFilter: ["data-seed"] });
+}
+"""
+
+
+def test_words_that_have_only_just_come_cannot_be_agreed_to(running: Product, browser: Browser) -> None:
+    """Whoever is in between could bring his own in the moment before a click."""
+    visit = started(running, browser)
+    course.mail_link(visit)
+    page = course.arrive(visit, visitor(browser, width=390, height=800))
+    course.admit(visit, page)
+    visit.room.locator("[data-proof-chip]").click()
+    expect(visit.room.locator("[data-proof-same]")).to_be_enabled()
+    visit.room.evaluate(NOTE_WORDS)
+    page.reload()
+    until(visit.room, "window.came.length > 0")
+    assert visit.room.evaluate("window.came") == [True]
+    expect(visit.room.locator("[data-proof-same]")).to_be_enabled()
 
 
 def test_somebody_else_in_her_place_is_not_shown_once_words_were_compared(running: Product, browser: Browser) -> None:

@@ -89,6 +89,7 @@ async () => {
 }
 """
 WORDS_AND_PICTURES = 8
+PRESSABLE = "!document.querySelector('[data-proof-same]').disabled"
 PRESS = "document.querySelector('[data-proof-{}]').click()"
 REMOTE = f"({CALL}).currentRemoteDescription?.sdp.match(/a=ice-ufrag:.*/)?.[0]"
 
@@ -207,7 +208,8 @@ def compare(running: Call) -> None:
         if all(one.alarm for one in look(running)):
             return
         read = [page.evaluate(visit.READ) for page in running.pages]
-        if all(len(one) == WORDS_AND_PICTURES for one in read):
+        pressable = all(page.evaluate(PRESSABLE) for page in running.pages)
+        if pressable and all(len(one) == WORDS_AND_PICTURES for one in read):
             break
         if time.monotonic() > ends:
             return

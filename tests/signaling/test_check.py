@@ -37,8 +37,8 @@ class Call extends EventTarget {
     this.pc = { getTransceivers: () => [], sctp: null, connectionState: "connecting", remoteDescription: remote };
     Object.assign(this, { negotiation: 1, peer: TAB[OTHER[role]], closed: false, shows: "none", expected: "" });
   }
-  allow(_sends, shows) {
-    this.shows = shows;
+  allow(sends, shows) {
+    Object.assign(this, { sends, shows });
   }
   close() {
     this.closed = true;
@@ -66,6 +66,13 @@ export async function end(role, own = {}) {
       await made.settled();
     },
     said: (step) => wire.said.findLast((frame) => frame.step === step),
+    /** what the page says, from now on */
+    told: () => {
+      check.addEventListener("proof", ({ detail }) => (made.says = detail));
+      check.told = "";
+      check.tell();
+      return made;
+    },
     outcome: () => ({ state: check.state, why: check.why, closed: call.closed }),
   };
   check.changed();
@@ -109,11 +116,11 @@ def test_two_honest_ends_find_the_same_words_and_agree():
       await exchange(doctor, patient);
       const words = [doctor, patient].map(({ check }) => [...check.run.words, ...check.run.pictures]);
       const before = [doctor, patient].map(({ check }) => check.state);
-      doctor.check.agree();
+      doctor.check.agree(doctor.check.run.seed);
       await doctor.settled();
       await exchange(doctor, patient);
       const half = [doctor, patient].map(({ check }) => check.state);
-      patient.check.agree();
+      patient.check.agree(patient.check.run.seed);
       await patient.settled();
       await exchange(doctor, patient);
       told = [doctor, patient].map(({ check }, i) => ({ words: words[i], states: [before[i], half[i], check.state] }));
@@ -229,10 +236,112 @@ def test_once_words_were_compared_nobody_else_is_shown_unproved():
       const fresh = await end("patient");
       const extents = [];
       for (const one of [known, stranger, fresh]) {
-        one.call.allow = (sends) => { one.sends = sends; };
         await one.hears("seen", await proof.seenWord("clinician", one.check.run.facts));
-        extents.push([one.check.state, one.sends]);
+        extents.push([one.check.state, one.call.sends]);
       }
-      stranger.check.compare();
-      told = [...extents, stranger.sends];
-    """) == [["comparison", "all"], ["none", "none"], ["none", "all"], "sound"]
+      told = extents;
+    """) == [["comparison", "all"], ["none", "none"], ["none", "all"]]
+
+
+@pytest.mark.parametrize("secret", ["{ keys: [key], required: true }", "{ compared: [some] }"])
+def test_sound_before_the_proof_is_for_who_was_told_that_it_does_not_come_and_asked(secret):
+    assert ask(f"""
+      const me = await end("patient", {secret});
+      await me.hears("seen", await proof.seenWord("clinician", me.check.run.facts));
+      me.told().check.compare();
+      const sends = [me.call.sends];
+      me.check.run.since -= 4500;
+      me.check.changed();
+      await me.settled();
+      sends.push(me.call.sends, me.says.hears);
+      me.check.compare();
+      told = [...sends, me.call.sends, me.says.hears];
+    """) == ["none", "none", False, "sound", True]
+
+
+def test_who_agrees_agrees_to_the_words_that_were_read():
+    """Whoever is in between may bring others in the moment between two people's clicks."""
+    assert ask("""
+      const [doctor, patient] = [await end("clinician"), await end("patient")];
+      await exchange(doctor, patient);
+      const read = patient.told().says.seed;
+      patient.check.run.seed = some;
+      patient.check.agree(read);
+      await patient.settled();
+      const before = patient.check.run.mine;
+      patient.check.agree(some);
+      await patient.settled();
+      told = [before, patient.check.run.mine, patient.check.state];
+    """) == [False, True, "none"]
+
+
+PROVED = """
+      const [doctor, patient] = [
+        await end("clinician", { keys: [key], required: true }), await end("patient", { keys: [key], required: true }),
+      ];
+      await exchange(doctor, patient);
+      const leaf = new Uint8Array([1, 2, 3]);
+      PRINT.patient = Buffer.from(await crypto.subtle.digest("SHA-256", leaf)).toString("hex");
+      const me = await end("clinician", { keys: [key], required: true });
+      const transport = { state: "connected", getRemoteCertificates: () => [leaf] };
+      me.call.pc.getTransceivers = () => [{ sender: { transport }, receiver: { transport } }];
+      const hears = async () => {
+        await me.hears("seen", await proof.seenWord("patient", me.check.run.facts));
+        await me.hears("link", await proof.linkTag(key, "patient", me.check.run.facts), { key: key.id });
+      };
+      const now = async () => {
+        me.check.changed();
+        await me.settled();
+        return [me.says.state, me.says.due, me.call.sends, me.call.shows];
+      };
+      await hears();
+      me.told();
+"""
+
+
+def test_the_word_of_trust_is_for_what_can_be_seen_now():
+    """Not for what was there before: another page came, or the certificates were not looked at yet."""
+    assert ask(f"""{PROVED}
+      const states = [await now()];
+      me.call.peer = me.wire.state.peer = "9".repeat(16);
+      me.call.pc = {{ ...me.call.pc, remoteDescription: null }};
+      states.push(await now());
+      me.call.pc.remoteDescription = {{ sdp: named(PRINT.patient) }};
+      transport.state = "connecting";
+      states.push(await now());
+      await hears();
+      states.push(await now());
+      transport.state = "connected";
+      states.push(await now());
+      told = states;
+    """) == [
+        ["link", False, "all", "all"],
+        ["none", True, "none", "none"],
+        ["none", True, "none", "none"],
+        ["none", True, "all", "none"],
+        ["link", False, "all", "all"],
+    ]
+
+
+def test_what_cannot_be_looked_at_is_shut_until_it_can():
+    assert ask(f"""{PROVED}
+      const states = [await now()];
+      transport.getRemoteCertificates = () => {{ throw new TypeError("gone"); }};
+      states.push(await now());
+      transport.getRemoteCertificates = () => [leaf];
+      states.push(await now());
+      told = states;
+    """) == [["link", False, "all", "all"], ["none", True, "none", "none"], ["link", False, "all", "all"]]
+
+
+def test_a_call_that_is_proved_each_time_may_come_up_as_often_as_it_likes():
+    assert ask(f"""{PROVED}
+      const states = new Set();
+      for (let i = 3; i < 80; i += 1) {{
+        me.call.peer = me.wire.state.peer = String(i).padStart(16, "0");
+        await now();
+        await hears();
+        states.add((await now())[0]);
+      }}
+      told = [...states];
+    """) == ["link"]

@@ -12,6 +12,8 @@ import * as linksecret from "./linksecret.js";
 /** @typedef {import("../signaling/proof.js").Role} Role */
 
 const MOST_FAILURES = 3;
+/** nobody has read new words sooner: a click that comes before was meant for those that stood there */
+const READ_FOR_MS = 2000;
 /** @type {Record<string, string>} */
 const WORD = {
   none: "Not checked yet",
@@ -46,12 +48,14 @@ export function bindProof(role, consult, wire, call, own) {
   const alarm = find("[data-proof-alarm]", HTMLDialogElement);
   for (const opener of all("[data-proof-open]", HTMLButtonElement)) {
     opener.addEventListener("click", () => {
-      check.compare();
       dialog.showModal();
     });
   }
+  for (const asks of all("[data-proof-hear]", HTMLButtonElement)) asks.addEventListener("click", () => check.compare());
   find("[data-proof-close]", HTMLButtonElement, dialog).addEventListener("click", () => dialog.close());
-  find("[data-proof-same]", HTMLButtonElement, dialog).addEventListener("click", () => check.agree());
+  find("[data-proof-same]", HTMLButtonElement, dialog).addEventListener("click", () => {
+    check.agree(fact(dialog, "seed"));
+  });
   find("[data-proof-differ]", HTMLButtonElement, dialog).addEventListener("click", () => check.disagree());
   find("[data-alarm-again]", HTMLButtonElement, alarm).addEventListener("click", () => location.reload());
   find("[data-alarm-close]", HTMLButtonElement, alarm).addEventListener("click", () => alarm.close());
@@ -90,30 +94,39 @@ function sound(alarm, failures) {
 function show(dialog, told) {
   for (const chip of all("[data-proof-chip]", HTMLElement)) {
     chip.dataset.state = told.state;
-    say(find("[data-proof-word]", HTMLElement, chip), WORD[told.state] ?? "");
+    say(find("[data-proof-word]", HTMLElement, chip), told.due && !told.stuck ? "Checking who is there" : WORD[told.state] ?? "");
   }
   for (const text of all("[data-proof-text]", HTMLElement, dialog)) text.hidden = text.dataset.proofText !== told.state;
   const compares = told.state === "none";
   const ready = compares && told.words.length > 0;
   find("[data-proof-compare]", HTMLElement, dialog).hidden = !ready;
   find("[data-proof-wait]", HTMLElement, dialog).hidden = !compares || ready;
+  find("[data-proof-ask]", HTMLElement, dialog).hidden = !told.stuck || told.hears;
   if (ready) fill(dialog, told);
   const other = fact(dialog, "other");
   const mine = find("[data-proof-same]", HTMLButtonElement, dialog);
-  mine.disabled = told.mine;
-  const waiting = told.mine ? `Now ${other} has to press the same button.` : told.theirs ? `${other} says that they are all the same. If you see the same, press the button.` : "";
+  mine.disabled = told.mine || isFresh(dialog);
+  // That the other page says so proves nothing: whoever is in between can say it too.
+  const waiting = told.mine ? `Now ${other} has to press the same button.` : told.theirs ? `${other} has pressed it. Press it too only when you have heard the same words.` : "";
   say(find("[data-proof-status]", HTMLElement, dialog), waiting);
+}
+
+/** Whether these words have only just come. @param {HTMLDialogElement} dialog */
+function isFresh(dialog) {
+  return performance.now() - Number(dialog.dataset.since ?? 0) < READ_FOR_MS;
 }
 
 /**
  * @param {HTMLDialogElement} dialog
  * @param {Told} told
  */
-function fill(dialog, { words, pictures }) {
+function fill(dialog, { seed, words, pictures }) {
+  if (dialog.dataset.seed === seed) return;
+  dialog.dataset.seed = seed;
+  dialog.dataset.since = String(performance.now());
+  const same = find("[data-proof-same]", HTMLButtonElement, dialog);
+  setTimeout(() => (same.disabled = isFresh(dialog)), READ_FOR_MS);
   const list = find("[data-proof-words]", HTMLElement, dialog);
-  const key = [...words, ...pictures].join();
-  if (list.dataset.shown === key) return;
-  list.dataset.shown = key;
   list.replaceChildren(...words.map((number) => item(document.createTextNode(WORD_LIST[number] ?? ""))));
   const drawn = find("template[data-proof-glyphs]", HTMLTemplateElement, dialog).content.children;
   find("[data-proof-pictures]", HTMLElement, dialog).replaceChildren(

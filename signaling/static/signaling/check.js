@@ -4,8 +4,9 @@
  * Works on the other side's certificate as its description names it, while the path is still looked for, and holds what
  * is really at the other end of every transport against it before anything is shown. Nothing here says yes by itself.
  *
- * Event "proof" {state, why, held, stuck, words, pictures, mine, theirs} whenever one of them changed; event "compared"
- * with a certificate's fingerprint once words were compared with whoever has it.
+ * Event "proof" with a `Told` whenever it changed; event "compared" with a certificate's fingerprint once words were
+ * compared with whoever has it. Of what is told, `due`: a proof is awaited; `stuck`: for too long; `hears`: this side's
+ * person asked to be heard before it; `seed`: which words these are.
  */
 
 import * as proof from "./proof.js";
@@ -17,8 +18,8 @@ import * as proof from "./proof.js";
  * @typedef {import("./proof.js").LinkKey} LinkKey
  * @typedef {import("./proof.js").Role} Role
  * @typedef {"none" | "link" | "comparison" | "failed"} ProofState
- * @typedef {{state: ProofState, why: string, held: boolean, stuck: boolean, words: number[], pictures: number[],
- *   mine: boolean, theirs: boolean}} Told
+ * @typedef {{state: ProofState, why: string, held: boolean, due: boolean, stuck: boolean, hears: boolean, seed: string,
+ *   words: number[], pictures: number[], mine: boolean, theirs: boolean}} Told
  * @typedef {{name: string, facts: Facts, nonces: {clinician: string, patient: string}, commit: string, seed: string,
  *   words: number[], pictures: number[], mine: boolean, theirs: boolean, said: Record<string, number>, key: LinkKey | null,
  *   confirmed: boolean, required: boolean, comparing: boolean, since: number}} Run
@@ -131,9 +132,25 @@ export class Check extends EventTarget {
     this.enqueue(() => this.look());
   }
 
+  /** What could not be looked at is shut, until the next look. */
   async look() {
+    const { pc } = this.call;
+    try {
+      await this.lookAt(pc);
+    } catch (error) {
+      if (pc === this.call.pc) {
+        this.looked = null;
+        this.call.allow("none", "none");
+        this.tell();
+      }
+      throw error;
+    }
+  }
+
+  /** @param {RTCPeerConnection} pc */
+  async lookAt(pc) {
     const { call } = this;
-    const { pc, negotiation, peer } = call;
+    const { negotiation, peer } = call;
     if (this.state === "failed" || call.closed || negotiation < 0 || !peer) return this.settle();
     const named = proof.namedFingerprint(pc.remoteDescription?.sdp ?? "");
     if (named === "") return this.settle();
@@ -148,6 +165,7 @@ export class Check extends EventTarget {
     if (actual === null) return this.fail("transports");
     if (actual !== "" && actual !== named) return this.fail("certificate");
     this.looked = actual === "" ? null : pc;
+    if (this.looked && this.verified) this.runs = 0; // nobody is trying his luck
     this.settle();
   }
 
@@ -357,19 +375,25 @@ export class Check extends EventTarget {
     if (run && mayBeSaid(run, "agreed")) this.say("agreed", await proof.agreement(this.role, run.seed));
   }
 
-  /** This side's person wants to compare: where the proof by the link does not come, sound is needed for that. */
+  /**
+   * This side's person wants to compare where the proof does not come. Sound is needed for that; only who was told that
+   * the proof does not come asked to be heard before it.
+   */
   compare() {
     const run = this.current;
-    if (run) run.comparing = true;
-    else this.wantsWords = this.stuck; // only who was told so asked to be heard before the proof
+    if (run) run.comparing ||= this.stuck;
+    else this.wantsWords = this.stuck;
     this.settle();
   }
 
-  /** This side's person has compared: words and pictures are the same. */
-  agree() {
+  /**
+   * This side's person has compared: words and pictures are the same.
+   * @param {string} seed of the words that were read: others may have come meanwhile
+   */
+  agree(seed) {
     this.enqueue(async () => {
       const { run } = this;
-      if (!run?.seed || this.state === "failed") return;
+      if (!run?.seed || run.seed !== seed || this.state === "failed") return;
       run.mine = true;
       await this.sayAgreed();
       this.agreed(run);
@@ -463,10 +487,16 @@ export class Check extends EventTarget {
   }
 
   tell() {
-    const { words = [], pictures = [], mine = false, theirs = false } = this.run ?? {};
+    const { seed = "", words = [], pictures = [], mine = false, theirs = false } = this.run ?? {};
     const held = this.call.shows !== "all";
+    const { current, stuck } = this;
+    // A word of trust is for what can be seen now, never for what was there before.
+    const proved = this.state === "failed" || (current !== null && this.looked === this.call.pc);
+    const state = proved ? this.state : "none";
+    const due = state === "none" && this.mustProve && this.call.peer !== "";
+    const hears = current?.comparing ?? this.wantsWords;
     /** @type {Told} */
-    const detail = { state: this.state, why: this.why, held, stuck: this.stuck, words, pictures, mine, theirs };
+    const detail = { state, why: this.why, held, due, stuck, hears, seed, words, pictures, mine, theirs };
     const word = JSON.stringify(detail);
     if (word === this.told) return;
     this.told = word;
