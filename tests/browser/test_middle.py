@@ -80,7 +80,7 @@ def test_somebody_in_between_is_caught_before_anything_is_shown(
     assert runs.caught(came), runs.told(came)
 
 
-@pytest.mark.parametrize("attack", ["swap", "restart", "bridge", "bridge_forging", "bridge_later"])
+@pytest.mark.parametrize("attack", ["swap", "odd_lines", "restart", "bridge", "bridge_forging", "bridge_later"])
 def test_somebody_between_a_patient_in_firefox_and_chromium_is_caught(
     cheating: products.Product, call: Callable[..., runs.Call], fox: Firefox, attack: str
 ) -> None:

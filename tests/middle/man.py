@@ -12,6 +12,7 @@ import msgspec
 
 from signaling import protocol
 from tests.middle.bridge import Bridge
+from tests.middle.odd import ODD
 
 OTHER = {"clinician": "patient", "patient": "clinician"}
 FINGERPRINT = re.compile(r"a=fingerprint:sha-256 [0-9A-F:]+", re.I)
@@ -60,6 +61,7 @@ class Man:
         self.sockets: dict[str, Any] = {}
         self.bridge: Bridge | None = None
         self.fingerprint = invented()
+        self.odd = random.choice(ODD)  # noqa: S311
         #: first descriptions and link tags of each side, and the pages that were first there
         self.recorded: dict[tuple[str, str], Any] = {}
         self.pages: dict[str, str] = {}
@@ -136,10 +138,11 @@ class Man:
     async def _odd_lines(self, _socket: Any, frame: Any, on: Any, _first: bool) -> None:
         """The right fingerprint for whoever reads carelessly, another for who reads on."""
         if isinstance(frame, protocol.Description):
-            other = self.fingerprint.replace("sha-256 ", "SHA-256  ")
+            other = self.odd.format(self.fingerprint.partition(" ")[2])
             sdp = re.sub(r"(a=setup:)", lambda found: f"{other}\r\n{found[1]}", frame.sdp)
             frame = msgspec.structs.replace(frame, sdp=sdp)
             self.did("swapped")
+            self.did(f"by {self.odd!r}")
         await on(frame)
 
     async def _restart(self, _socket: Any, frame: Any, on: Any, _first: bool) -> None:

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.middle.odd import ODD
+
+COLONS = ":".join(["AB"] * 32)
 STATIC = Path(__file__).resolve().parents[2] / "signaling/static/signaling"
 #: two ends of one call, each with its own check; what one says is handed on by hand
 ENDS = """
@@ -345,3 +348,46 @@ def test_a_call_that_is_proved_each_time_may_come_up_as_often_as_it_likes():
       }}
       told = [...states];
     """) == ["link"]
+
+
+      stranger.check.compare();
+      told = [...extents, stranger.sends];
+    """) == [["comparison", "all"], ["none", "none"], ["none", "all"], "sound"]
+
+
+def named(*more: str) -> list[str | None]:
+    """What the page says that descriptions name: one certificate as a browser writes it, and each of these after it."""
+    plain = f"v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\na=msid-semantic: WMS *\r\na=fingerprint:sha-256 {COLONS}\r\n"
+    texts = [f"{plain}m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n{line}\r\na=setup:actpass\r\n" for line in more]
+    return ask(f"told = {json.dumps(texts)}.map(proof.namedFingerprint)")
+
+
+def test_a_description_names_one_certificate_in_each_part_that_names_one():
+    assert (
+        named("a=mid:0", f"a=fingerprint:sha-256 {COLONS}", f"a=fingerprint:sha-256 {COLONS.lower()}")
+        == ["ab" * 32] * 3
+    )
+    assert ask("told = ['', 'v=0\\r\\n'].map(proof.namedFingerprint)") == ["", ""]
+
+
+@pytest.mark.parametrize("print_", [COLONS, ":".join(["CD"] * 32)], ids=["the same", "another"])
+def test_a_line_that_names_a_certificate_in_another_form_is_a_failure(print_):
+    """Also where it is the same: a page that reads it is not sure that the browser does."""
+    assert {line: got for line, got in zip(ODD, named(*(odd.format(print_) for odd in ODD)), strict=True) if got} == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"a=fingerprint:sha-256 {':'.join(['CD'] * 32)}",
+        "a=fingerprint:sha-256 AB:CD",
+        "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x",
+        "a= crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x",
+        "a=CRYPTO:1 AES_CM_128_HMAC_SHA1_80 inline:x",
+        "a=identity:eyJ9",
+        "a=remote-candidates:1 192.0.2.9 9",
+        "",
+    ],
+)
+def test_what_no_browser_of_a_call_writes_is_a_failure(line):
+    assert named(line) == [None]

@@ -12,16 +12,33 @@ from signaling.sdp import (
     check_description,
     without_bad_candidates,
 )
+from tests.middle.odd import ODD
 from tests.signaling.sockets import FINGERPRINT, description
+
+#: lines as browsers write them: a value may begin with a blank, or be none
+CHROMIUM = description(
+    more="a=group:BUNDLE 0|a=extmap-allow-mixed|a=msid-semantic: WMS *|m=audio 9 UDP/TLS/RTP/SAVPF 111 63 9"
+    "|c=IN IP4 0.0.0.0|b=AS:300|a=rtcp:9 IN IP4 0.0.0.0|a=ice-ufrag:a+/1|a=ice-options:trickle|a=setup:actpass|a=mid:0"
+    "|a=sendrecv|a=rtcp-mux|a=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level|a=rtcp-fb:96 goog-remb"
+    "|a=fmtp:111 minptime=10;useinbandfec=1|a=ssrc:1 msid:- x"
+    "|a=candidate:1 1 udp 2122260223 10.0.0.7 50000 typ host generation 0 network-id 1"
+)
+FIREFOX = description(
+    more="a=ice-options:trickle|a=msid-semantic:WMS *|m=audio 0 UDP/TLS/RTP/SAVPF 120|c=IN IP6 ::|a=inactive"
+    "|a=bundle-only|a=candidate:0 1 UDP 2122252543 10.0.0.7 50000 typ host"
+    "|a=candidate:1 1 TCP 2105524479 10.0.0.7 9 typ host tcptype active"
+).replace("o=- 1", "o=mozilla...THIS_IS_SDPARTA-128.0 1")
 
 GOOD = [
     ("call", description("audio", "video")),
     ("call", description("audio")),
     ("call", description(*["audio", "video"] * 3)),
-    ("call", description("audio", fingerprint="a=fingerprint:SHA-512 " + ":".join(["AB"] * 64))),
+    ("call", description("audio", fingerprint="a=fingerprint:sha-512 " + ":".join(["AB"] * 64))),
     ("call", description("audio").removesuffix("\r\n")),
     ("monitor", description("application")),
     ("voice", description("audio")),
+    ("call", CHROMIUM),
+    ("call", FIREFOX),
 ]
 
 
@@ -30,6 +47,39 @@ def test_an_ordinary_description_is_passed(leg, sdp):
     check_description(sdp, leg)
     assert without_bad_candidates(sdp, leg) == sdp
 
+
+_ODD_CANDIDATE = "candidate:1 1 udp 1 169.254.169.254 80 typ host"
+#: what one parser of a browser reads as a line that is looked at here, and another does not
+OTHER_FORMS = [
+    f"a=CANDIDATE{_ODD_CANDIDATE.removeprefix('candidate')}",
+    f"a= {_ODD_CANDIDATE}",
+    f"a=\t{_ODD_CANDIDATE}",
+    f"a=:{_ODD_CANDIDATE}",
+    f"a={_ODD_CANDIDATE.replace(':', ' ', 1)}",
+    f"a={_ODD_CANDIDATE.replace(':', ' :', 1)}",
+    f"a=\xa0{_ODD_CANDIDATE}",
+    f"a=\u2003{_ODD_CANDIDATE}",
+    f" a={_ODD_CANDIDATE}",
+    f"a ={_ODD_CANDIDATE}",
+    f"A={_ODD_CANDIDATE}",
+    f"a=x:y\0a={_ODD_CANDIDATE}",
+    "a=x:\x7f",
+    "a=x:\u00e9",
+    "a=Ice-Ufrag:x",
+    "a= setup:active",
+    "a=MID:0",
+    "a=remote-candidates:1 169.254.169.254 80",
+    "a=identity:eyJ9",
+    "k=clear:x",
+    "c= IN IP4 198.51.100.9",
+    "c=in ip4 198.51.100.9",
+    "m= audio 9 UDP/TLS/RTP/SAVPF 111",
+    "m=AUDIO 9 UDP/TLS/RTP/SAVPF 111",
+    "m=audio 9 udp/tls/rtp/savpf 111",
+    "m=audio  9 UDP/TLS/RTP/SAVPF 111",
+    "a=fingerprint:SHA-256 " + ":".join(["AB"] * 32),
+    "a=fingerprint:sha-256 AB:CD",
+]
 
 BAD = {
     "empty": ("call", ""),
@@ -51,6 +101,15 @@ BAD = {
     "carriage returns only": ("call", description().replace("\r\n", "\r")),
     "one lone line feed": ("call", description(more="a=x:y\na=candidate:1 1 udp 1 127.0.0.1 9 typ host")),
     "a line separator": ("call", description(more="a=x:y\u2028a=candidate:1 1 udp 1 127.0.0.1 9 typ host")),
+    **{f"fingerprint {odd!r}": ("call", description(more=odd.format("CD" + ":CD" * 31))) for odd in ODD},
+    **{f"other than one form {line!r}": ("call", description(more=line)) for line in OTHER_FORMS},
+    "an SDES key in other letters": ("call", description(more="a=CRYPTO:1 AES_CM_128_HMAC_SHA1_80 inline:x")),
+    "a data channel's profile for sound": ("call", description().replace("UDP/TLS/RTP/SAVPF", "UDP/DTLS/SCTP", 1)),
+    "a profile of sound for a data channel": (
+        "monitor",
+        description("application").replace("UDP/DTLS/SCTP", "UDP/TLS/RTP/SAVPF"),
+    ),
+    "an empty line": ("call", description() + "\r\n"),
     "a form feed": ("call", description(more="a=x:y\x0cm=video 9 RTP/AVP 96")),
 }
 
@@ -159,6 +218,12 @@ def test_the_forms_that_browsers_send_are_passed(text):
         "garbage",
         "a=" + _candidate("10.0.0.7"),
         " " + _candidate("10.0.0.7"),
+        "CANDIDATE" + _candidate("10.0.0.7").removeprefix("candidate"),
+        _candidate("10.0.0.7") + " \ra=" + _candidate("127.0.0.1"),
+        _candidate("10.0.0.7") + " \0",
+        _candidate("10.0.0.7") + " \u2028",
+        _candidate("10.0.0.7", port="５００００"),
+        "candidate:\0 1 udp 1 10.0.0.7 50000 typ host",
         _candidate("10.0.0.7", component=3),
         _candidate("10.0.0.7", transport="sctp"),
         _candidate("10.0.0.7", port=1234567),
@@ -205,7 +270,7 @@ def test_over_the_relay_only_relayed_candidates_pass():
 def test_over_the_relay_no_line_tells_where_somebody_is():
     own = ("10.0.0.7", "198.51.100.9", "fd00::7", "50000", "50001")
     lines = ["c=IN IP4 198.51.100.9", "a=rtcp:50001 IN IP4 198.51.100.9", "a=rtcp-mux"]
-    lines += [f"a={c}" for c in (HOST, SRFLX, PRFLX, RELAY)] + ["a=remote-candidates:1 10.0.0.7 50000"]
+    lines += [f"a={c}" for c in (HOST, SRFLX, PRFLX, RELAY)] + ["a=rtcp: 50001 IN IP4 198.51.100.9"]
     sdp = description("audio", "video", more="|".join(lines)).replace(
         "o=- 1 1 IN IP4 0.0.0.0", "o=- 1 1 IN IP6 fd00::7"
     )

@@ -63,16 +63,25 @@ export function ownFingerprint(certificate) {
   return found.value.replaceAll(":", "").toLowerCase();
 }
 
+// Firefox's parser reads a name in any case and passes over blanks, tabs and colons before it; other parsers end a line
+// or a text elsewhere. What is not a line of this form might name a certificate that nobody here has looked at.
+const PLAIN = /^(?:[b-z]=[ -~]*|a=[a-z][a-z0-9-]*(?::[ -~]*)?)$/;
+const NAMING = /fingerprint|^a=(?:crypto|identity|remote-candidates)/i;
+const FINGERPRINT = /^a=fingerprint:sha-256 ((?:[0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2})$/;
+
 /**
  * The fingerprint that a description names, "" when it names none, null when it names several or in another way: a
  * browser might read a line that is skipped here.
  * @param {string} sdp
  */
 export function namedFingerprint(sdp) {
-  const found = new Set((sdp.match(/^a=fingerprint.*$/gim) ?? []).map((line) => line.toLowerCase()));
-  if (found.size === 0) return "";
-  const [, value = ""] = /^a=fingerprint:sha-256 ((?:[0-9a-f]{2}:){31}[0-9a-f]{2})$/.exec([...found].join("\n")) ?? [];
-  return value.replaceAll(":", "") || null;
+  if (sdp === "") return "";
+  const lines = sdp.replace(/\r\n$/, "").split("\r\n");
+  if (!lines.every((line) => PLAIN.test(line))) return null;
+  const naming = lines.filter((line) => NAMING.test(line));
+  if (naming.length === 0) return "";
+  const [value, ...others] = new Set(naming.map((line) => FINGERPRINT.exec(line)?.[1].toLowerCase()));
+  return value && others.length === 0 ? value.replaceAll(":", "") : null;
 }
 
 /**

@@ -1,0 +1,26 @@
+"""Lines that one browser's parser reads as a fingerprint, and a careless reader does not. `{}` is the fingerprint."""
+
+ODD = (
+    "a=fingerprint:SHA-256  {}",
+    "a=fingerprint:sha-1 {}",
+    "a=fingerprint: sha-256 {}",
+    "a=fingerprint :sha-256 {}",
+    "a=fingerprint sha-256 {}",
+    "a=fingerprint\tsha-256 {}",
+    "a=FINGERPRINT:sha-256 {}",
+    "a=Fingerprint:sha-256 {}",
+    "a= fingerprint:sha-256 {}",
+    "a=\tfingerprint:sha-256 {}",
+    "a=:fingerprint:sha-256 {}",
+    "a=\xa0fingerprint:sha-256 {}",
+    "a=\u2003fingerprint:sha-256 {}",
+    "a=finger\0print:sha-256 {}",
+    "A=fingerprint:sha-256 {}",
+    "a =fingerprint:sha-256 {}",
+    " a=fingerprint:sha-256 {}",
+    "a=x:y\na=fingerprint:sha-256 {}",
+    "a=x:y\ra=fingerprint:sha-256 {}",
+    "a=x:y\0\r\na=fingerprint:sha-256 {}",
+    "a=x:y\x0ba=fingerprint:sha-256 {}",
+    "a=x:y\u2028a=fingerprint:sha-256 {}",
+)
