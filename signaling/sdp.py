@@ -33,17 +33,20 @@ _ADDRESSES = (
 )
 
 _THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
-#: where clouds tell a machine its own secrets, besides link-local: Azure, Alibaba, AWS and Google by IPv6
+#: where clouds tell a machine its own secrets, besides link-local: Azure, Alibaba, Oracle, AWS and Google by IPv6
 _METADATA = {
-    ipaddress.ip_address(text) for text in ("168.63.129.16", "100.100.100.200", "fd00:ec2::254", "fd20:ce::254")
+    ipaddress.ip_address(text)
+    for text in ("168.63.129.16", "100.100.100.200", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254")
 }
+#: IPv6 that only writes an IPv4 in another way (RFC 4291, 2.5.5; RFC 2765): some systems send to that IPv4
+_WRITTEN_AS_IPV6 = [ipaddress.ip_network(network) for network in ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96")]
 #: IPv6 that stands for any IPv4, private ones too (RFC 6052, RFC 8215, RFC 3056)
 _TRANSLATED = [ipaddress.ip_network(network) for network in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16")]
 
 
 _HOST_NAME = re.compile(r"[0-9a-f-]{36}\.local")
 #: all IPv4 addresses that are refused begin with one of these
-_CLOSER = {0, 100, 127, 168, 169, *range(224, 256)}
+_CLOSER = {0, 100, 127, 168, 169, 192, *range(224, 256)}
 
 
 class BadDescription(Exception):
@@ -135,11 +138,13 @@ def address_allowed(text: str, *, host_names: bool, private: bool = True) -> boo
         return host_names
     if private and _is_plain(text):
         return True
+    if "%" in text:  # an address with a scope equals none without
+        return False
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
         return False
-    mapped = isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None
+    mapped = any(address in network for network in _WRITTEN_AS_IPV6)
     broadcast = isinstance(address, ipaddress.IPv4Address) and address.is_reserved
     nowhere = address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified
     if mapped or broadcast or nowhere or address in _THIS_NETWORK or address in _METADATA:

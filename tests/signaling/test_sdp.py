@@ -155,6 +155,15 @@ NOWHERE = [
     "fd00:ec2::254",
     "FD00:0EC2:0::0254",
     "fd20:ce::254",
+    "fd00:ec2::254%1",
+    "fd20:ce::254%eth0",
+    "2001:db8::7%1",
+    "192.0.0.192",
+    "::127.0.0.1",
+    "::10.0.0.7",
+    "::7f00:1",
+    "::ffff:0:127.0.0.1",
+    "::ffff:0:a00:7",
     "localhost",
     "evil.example",
     "metadata.google.internal",
@@ -186,7 +195,9 @@ def test_an_address_of_the_servers_own_or_of_many_is_dropped(leg, address):
 
 @pytest.mark.parametrize("first", range(256))
 def test_the_short_look_at_an_address_says_what_the_close_one_says(first, monkeypatch):
-    addresses = [f"{first}.{rest}" for rest in ("0.0.0", "0.0.1", "63.129.16", "100.100.200", "254.169.254", "9.8.7")]
+    addresses = [
+        f"{first}.{rest}" for rest in ("0.0.0", "0.0.1", "63.129.16", "100.100.200", "254.169.254", "0.0.192", "9.8.7")
+    ]
     short = [address_allowed(address, host_names=False) for address in addresses]
     monkeypatch.setattr("signaling.sdp._is_plain", lambda text: False)
     assert [address_allowed(address, host_names=False) for address in addresses] == short
