@@ -29,6 +29,10 @@ def settings_fit(app_configs: Any, **_kwargs: Any) -> list[Error]:
         )
     if settings.TURN_URLS and not settings.TURN_SECRET:
         problems.append(Error("TELEHEALTH_TURN_URLS needs TELEHEALTH_TURN_SECRET.", id="telehealth.E003"))
+    if not all(url.startswith(("turn:", "turns:")) for url in settings.TURN_URLS):
+        # A browser that asks a STUN server tells it the address of a patient.
+        said = "Each of TELEHEALTH_TURN_URLS must begin with turn: or turns:, your own relay."
+        problems.append(Error(said, id="telehealth.E003"))
     problems += [Error(said, id="telehealth.E020") for said in _missing_for_the_vault()]
     problems += [Error(said, id="telehealth.E021") for said in _wrong_of_the_log()]
     problems += [Error(said, id="telehealth.E022") for said in _wrong_of_the_watch()]

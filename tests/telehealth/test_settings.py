@@ -32,6 +32,7 @@ def _problems(settings, **changes):
 
 def test_good_production_settings_have_no_problem(settings):
     assert _problems(settings) == []
+    assert _problems(settings, TURN_URLS=["turn:t.example", "turns:t.example"], TURN_SECRET="t" * 32) == []
     assert _problems(settings, WATCH_WEBHOOK="https://ops.example/in", WATCH_WEBHOOK_SECRET="w" * 32) == []
 
 
@@ -48,6 +49,9 @@ def test_good_production_settings_have_no_problem(settings):
         ({"REDIS_URL": ""}, "E004"),
         ({"HOST": "localhost"}, "E013"),
         ({"TURN_URLS": ["turn:t.example"]}, "E003"),
+        ({"TURN_URLS": ["stun:stun.example.org"], "TURN_SECRET": "t" * 32}, "E003"),
+        ({"TURN_URLS": ["turns:t.example", "stuns:stun.example.org"], "TURN_SECRET": "t" * 32}, "E003"),
+        ({"TURN_URLS": ["t.example"], "TURN_SECRET": "t" * 32}, "E003"),
         ({"MODE": "demo"}, "E002"),
         ({"AUDIT_PUBLISH": ["ftp://files.example/log"]}, "E021"),
         ({"AUDIT_WITNESSES": ["no-key@https://witness.example"]}, "E021"),
