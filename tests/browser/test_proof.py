@@ -99,7 +99,8 @@ def test_two_people_compare_words_where_the_link_has_no_secret(running: Product,
     assert read[0] == read[1]
     assert len(read[0]) == 8
     page.locator("[data-proof-same]").click()
-    expect(visit.room.locator("[data-proof-status]")).to_contain_text("has pressed it. Press it too only when you have heard the same words")
+    status = visit.room.locator("[data-proof-status]")
+    expect(status).to_contain_text("has pressed it. Press it too only when you have heard the same words")
     shows(visit.room, "none")
     visit.room.locator("[data-proof-same]").click()
     for side in (page, visit.room):

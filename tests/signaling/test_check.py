@@ -350,11 +350,6 @@ def test_a_call_that_is_proved_each_time_may_come_up_as_often_as_it_likes():
     """) == ["link"]
 
 
-      stranger.check.compare();
-      told = [...extents, stranger.sends];
-    """) == [["comparison", "all"], ["none", "none"], ["none", "all"], "sound"]
-
-
 def named(*more: str) -> list[str | None]:
     """What the page says that descriptions name: one certificate as a browser writes it, and each of these after it."""
     plain = f"v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\na=msid-semantic: WMS *\r\na=fingerprint:sha-256 {COLONS}\r\n"
