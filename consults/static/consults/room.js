@@ -54,6 +54,7 @@ let soon;
 
 admit.addEventListener("click", () => void letIn());
 hear(check, "proof", (/** @type {import("../signaling/check.js").Told} */ told) => view.checked(told));
+uplink.heed(check);
 bindBar(media, devices);
 bindPickers(devices);
 bindPreviews(devices);

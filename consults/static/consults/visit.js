@@ -51,6 +51,7 @@ bindConsentStep(wire, devices, fact(page, "consentUrl"), (record) => {
   go(following("consent", "waiting"));
 });
 hear(check, "proof", (/** @type {import("../signaling/check.js").Told} */ told) => view.checked(told));
+uplink.heed(check);
 bindBar(media, devices);
 bindPickers(devices);
 bindPreviews(devices);

@@ -3,6 +3,7 @@
 import { next, top } from "./ladder.js";
 
 /** @typedef {import("./call.js").Call} Call */
+/** @typedef {import("./check.js").Check} Check */
 /** @typedef {import("./wire.js").Wire} Wire */
 /** @typedef {import("./ladder.js").Step} Step */
 
@@ -39,6 +40,9 @@ export class Uplink extends EventTarget {
     wire.addEventListener("up", () => {
       this.told = false;
     });
+    wire.addEventListener("state", () => {
+      if (!wire.state?.gate) this.told = false; // who speaks to a shut gate is not heard
+    });
     this.clock = setInterval(() => void this.look(), LOOK_EVERY);
   }
 
@@ -54,7 +58,8 @@ export class Uplink extends EventTarget {
   async look() {
     const { call } = this;
     if (call.state === "closed") {
-      clearInterval(this.clock);
+      this.sayPhone();
+      if (!this.phoned || this.wire.state?.phoned || this.wire.closed) clearInterval(this.clock);
       return;
     }
     const { pc } = call;
@@ -67,9 +72,27 @@ export class Uplink extends EventTarget {
     this.rung = next(this.rung, { at: performance.now() / 1000, due: here, connected, ...figures });
     if (this.rung.step !== before) this.dispatchEvent(new CustomEvent("step", { detail: { step: this.rung.step } }));
     this.phoned ||= this.rung.step === "phone";
-    // Said even where the call is back before the socket is: the clinic has to know that somebody may be on the telephone.
-    if (this.phoned && !state?.phoned && !this.told) this.told = this.wire.send({ kind: "phone" });
+    this.sayPhone();
     await this.apply();
+  }
+
+  /** Said even where the call is back before the socket is: the clinic has to know that somebody may be on the telephone. */
+  sayPhone() {
+    const { state } = this.wire;
+    if (this.phoned && state?.gate && !state.phoned && !this.told) this.told = this.wire.send({ kind: "phone" });
+  }
+
+  /**
+   * A call that its check ends goes on by telephone too. It may have ended before this is asked.
+   * @param {Check} check
+   */
+  heed(check) {
+    const look = () => {
+      this.phoned ||= check.state === "failed";
+      this.sayPhone();
+    };
+    check.addEventListener("proof", look);
+    look();
   }
 
   /**

@@ -1,0 +1,84 @@
+"""That people were told to go on by telephone: said until the server has it, asked in node as the pages ask it."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+UPLINK = Path(__file__).resolve().parents[2] / "signaling/static/signaling/uplink.js"
+#: a page whose call was closed by its check, at each of these moments; how often it has said "phone" by then
+PLAY = """
+import { Uplink } from "%s";
+const wire = Object.assign(new EventTarget(), { state: null, closed: false, up: true, said: 0 });
+wire.send = ({ kind }) => {
+  wire.said += wire.up && kind === "phone" ? 1 : 0;
+  return wire.up;
+};
+const check = Object.assign(new EventTarget(), { state: "none" });
+const call = { state: "closed" };
+const uplink = new Uplink(wire, call);
+const happen = {
+  heed: () => uplink.heed(check),
+  alarm: () => {
+    check.state = "failed";
+    check.dispatchEvent(new CustomEvent("proof"));
+  },
+  checked: () => {
+    check.state = "link";
+    check.dispatchEvent(new CustomEvent("proof"));
+  },
+  lost: () => (wire.up = false),
+  back: () => {
+    wire.up = true;
+    wire.dispatchEvent(new CustomEvent("up"));
+  },
+};
+const said = [];
+for (const moment of JSON.parse(process.argv[1])) {
+  if (typeof moment === "string") happen[moment]();
+  else {
+    wire.state = moment;
+    wire.dispatchEvent(new CustomEvent("state"));
+  }
+  await uplink.look();
+  said.push(wire.said);
+}
+console.log(JSON.stringify([said, uplink.clock._destroyed]));
+process.exit(0);
+"""
+SHUT, OPEN = {"gate": False, "phoned": False}, {"gate": True, "phoned": False}
+KNOWN = {"gate": True, "phoned": True}
+
+
+def play(*moments):
+    """How often it was said after each moment, and whether the page has stopped looking."""
+    if not shutil.which("node"):
+        pytest.skip("node is not installed")
+    command = ["node", "--input-type=module", "-e", PLAY % UPLINK.as_uri(), json.dumps(moments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+    said, stopped = json.loads(done.stdout)
+    return said, stopped
+
+
+def test_a_check_that_ends_the_call_is_said_once_and_until_the_server_has_it():
+    said, stopped = play(OPEN, "heed", "alarm", OPEN, KNOWN)
+    assert said == [0, 0, 1, 1, 1]
+    assert stopped
+
+
+def test_a_socket_that_came_back_says_it_again():
+    said, stopped = play(OPEN, "heed", "lost", "alarm", "back", "lost", "back", KNOWN, "back")
+    assert said == [0, 0, 0, 0, 1, 1, 2, 2, 2]
+    assert stopped
+
+
+def test_it_waits_for_the_gate_which_hears_nothing_while_it_is_shut():
+    said, _ = play("alarm", "heed", SHUT, OPEN, OPEN, SHUT, OPEN, KNOWN)
+    assert said == [0, 0, 0, 1, 1, 1, 2, 2]
+
+
+def test_a_check_that_holds_sends_nobody_to_the_telephone():
+    assert play(OPEN, "heed", "checked", OPEN)[0] == [0, 0, 0, 0]
