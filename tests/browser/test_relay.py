@@ -71,6 +71,7 @@ async (server) => {
   return given;
 }
 """
+PRIVATE = "Encrypted from browser to browser, over the clinic's relay, which cannot look inside"
 
 
 def own_address() -> str:
@@ -136,6 +137,7 @@ def test_a_visit_that_hides_addresses_goes_over_the_relay_alone(relaying: Produc
             used, local, remote = side.evaluate(KINDS)
             assert used
             assert {*used, *local, *remote} == {"relay"}
+            expect(side.locator("[data-privacy]")).to_have_text(PRIVATE)
         page.reload()
 
 

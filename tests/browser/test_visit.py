@@ -89,7 +89,7 @@ def whole_visit(running: Product, browser: Browser) -> None:
     course.admit(visit, page)
     course.sees_and_hears(page)
     course.sees_and_hears(visit.room)
-    expect(visit.room.locator("[data-call]")).to_contain_text("Encrypted from browser to browser")
+    expect(visit.room.locator("[data-privacy]")).to_have_text("Encrypted from browser to browser")
     page.wait_for_timeout(6000)  # three samples from each side
     write_note(visit)
     course.end(visit)

@@ -24,8 +24,9 @@ const CONNECTION = {
 };
 /** @type {Record<string, string>} */
 const QUALITY = { good: "good quality", fair: "fair quality", poor: "poor quality" };
-const PRIVATE = "Encrypted from browser to browser";
-const RELAYED = "Encrypted from browser to browser, over the clinic's relay, which cannot look inside";
+/** what follows "Encrypted": only a call that was checked is known to be so from browser to browser */
+const CHECKED = { direct: " from browser to browser", relayed: " from browser to browser, over the clinic's relay, which cannot look inside" };
+const UNCHECKED = { direct: "", relayed: ", over the clinic's relay" };
 /** @type {Record<string, string>} */
 const LADDER = {
   low: "Your picture is sent smaller: the connection is weak",
@@ -54,6 +55,8 @@ export class CallView {
     this.connection = "waiting";
     /** nothing is shown before the check allows it */
     this.held = true;
+    this.verified = false;
+    this.relayed = false;
     this.since = this.root.dataset.since ? Date.parse(this.root.dataset.since) : 0;
     /** @type {State | null} */
     this.state = null;
@@ -74,8 +77,9 @@ export class CallView {
   }
 
   /** @param {import("../signaling/check.js").Told} told */
-  checked({ held, stuck }) {
+  checked({ state, held, stuck }) {
     this.held = held;
+    this.verified = state === "link" || state === "comparison";
     find("[data-proof-stuck]", HTMLElement, this.root).hidden = !stuck;
     this.#show();
   }
@@ -108,7 +112,8 @@ export class CallView {
     });
     hear(call, "quality", (/** @type {{word: string, relayed: boolean}} */ { word, relayed }) => {
       say(find("[data-quality-word]", HTMLElement, this.root), QUALITY[word] ?? "");
-      say(find("[data-privacy-word]", HTMLElement, this.root), relayed ? RELAYED : PRIVATE);
+      this.relayed = relayed;
+      this.#showPrivacy();
     });
     hear(wire, "media", (/** @type {{camera: boolean, microphone: boolean, screen: boolean, from: string}} */ frame) => {
       if (frame.from !== this.role) this.theirs = frame;
@@ -142,6 +147,7 @@ export class CallView {
     const connected = this.connection === "connected";
     say(find("[data-connection-word]", HTMLElement, this.root), CONNECTION[this.connection] ?? "");
     find("[data-privacy]", HTMLElement, this.root).hidden = !connected;
+    this.#showPrivacy();
     if (!connected) say(find("[data-quality-word]", HTMLElement, this.root), "");
     this.#showStep();
     const message = this.#message();
@@ -149,6 +155,11 @@ export class CallView {
     if (message) say(find("[data-call-message-text]", HTMLElement, this.root), message);
     find("[data-remote-muted]", HTMLElement, this.root).hidden = !connected || this.theirs.microphone;
     this.#fit();
+  }
+
+  #showPrivacy() {
+    const known = this.verified ? CHECKED : UNCHECKED;
+    find("[data-privacy-more]", HTMLElement, this.root).textContent = this.relayed ? known.relayed : known.direct;
   }
 
   /** The step of the ladder in words, and what to do on the lowest. */
