@@ -5,9 +5,10 @@ import re
 import pytest
 from django.core import mail as outbox_of
 from django.urls import reverse
+from django.utils import timezone
 
 from consults import invitations, mail, tasks
-from consults.models import InvitationMail
+from consults.models import Invitation, InvitationMail
 from tests.cast import BY, MARIA, bring_to, sign_in
 from vault.models import SealedValue
 
@@ -62,6 +63,21 @@ def test_once_sent_the_letter_is_erased(queued, outbox):
     queued.refresh_from_db()
     assert (queued.letter, bool(queued.sent_at)) == ("", True)
     assert not SealedValue.objects.filter(token=token).exists()
+
+
+def test_a_page_loaded_later_says_that_the_server_knows_a_mailed_link(cast):
+    now = bring_to("started", cast.clinician, cast.patient)
+    desk, room = sign_in(cast.clinician), reverse("room", args=[now.consult.id])
+    known = b"The server knows a link that it sends by e-mail"
+    mail.mail_invitation(now.consult, BY)
+    assert known in desk.get(room).content
+    Invitation.objects.update(redeemed_at=timezone.now())
+    assert known in desk.get(room).content
+    assert known in desk.get(reverse("room-status", args=[now.consult.id])).content
+    invitations.revoke(now.consult, BY)
+    assert known not in desk.get(room).content
+    invitations.invite(now.consult, BY)  # handed over
+    assert known not in desk.get(room).content
 
 
 def test_a_task_carries_an_id_and_nothing_else(cast, monkeypatch):

@@ -1,7 +1,7 @@
 // The invite panel: a fresh link to copy or scan, an e-mail, or taking it back.
 
 import { bindCopy } from "./copying.js";
-import { all, dialogOpens, fact, find, fragment, say } from "./dom.js";
+import { all, announce, dialogOpens, fact, find, fragment, say } from "./dom.js";
 import * as linksecret from "./linksecret.js";
 import { qr } from "./qr.js";
 import { post } from "./server.js";
@@ -44,10 +44,11 @@ export function bindInvite(consult, check, changed) {
       fresh.replaceChildren();
       revoke.hidden = false;
       const to = String(answer.data.sent_to ?? "the patient");
-      say(word, `An e-mail with a new link goes to ${to}. The server knows that link, so compare four words with her when the call begins.`);
+      say(word, `An e-mail with a new link goes to ${to}.`);
       await linksecret.mailed(consult).catch(() => undefined);
       await tellCheck().catch(() => undefined); // what is not kept was not known either
       await changed();
+      announce(panel.querySelector("[data-mailed]")?.textContent?.trim() ?? "");
     });
   }
 
