@@ -50,6 +50,7 @@ def test_a_look_shows_the_clinic_and_nothing_of_the_patient(invited):
     assert "Harbour Practice" in text
     assert "Quixplotz" not in text
     assert "M. Q." not in text
+    assert "go encrypted between you and Clinician, directly or over the clinic's relay" in text
 
 
 def _used(now, clock):

@@ -1,10 +1,11 @@
 """What both pages report about the other end: kept, in the log once, and held against each other."""
 
 import pytest
+from django.urls import reverse
 
 from consults import proofs
 from consults.models import Participant
-from tests.cast import BY, bring_to
+from tests.cast import BY, bring_to, sign_in
 from vault.models import AuditEntry
 
 PAIR, SAME, OTHER = "1." + "a" * 16 + "." + "b" * 16, "d" * 64, "e" * 64
@@ -52,3 +53,15 @@ def test_a_seat_that_was_left_reports_nothing(ends):
     Participant.objects.filter(pk=ends[1].pk).update(left_at=ends[1].joined_at)
     proofs.note(ends[1], proofs.Found(PAIR, "link", SAME), BY)
     assert told() == []
+
+
+def test_what_both_pages_say_of_it_holds_over_a_relay_and_of_a_server_that_sends_other_pages(cast):
+    now = bring_to("admitted", cast.clinician, cast.patient)
+    for browser, page in ((sign_in(cast.clinician), "room"), (now.browser(), "visit")):
+        text = browser.get(reverse(page, args=[now.consult.id])).content.decode()
+        assert "words that are the same only when nobody is in between" in text
+        assert "as long as the clinic's server sends you its true pages" in text
+        assert "Where the link came by e-mail, the server knows it: please compare." in text
+        assert "Encrypted<" in text  # the rest is said by what was found out
+        for too_much in ("connected directly", "not even", "browser to browser"):
+            assert too_much not in text
