@@ -28,12 +28,24 @@ async () => (await indexedDB.databases()).length === 0 ? [] : new Promise((resol
   };
 })
 """
+PHONED = """
+from consults.models import Consult
+answer = Consult.objects.get(pk="CONSULT").phoned_at is not None
+"""
 #: how many tracks of the other side can be seen or heard
 SHOWN = "document.querySelector('video[data-remote]').srcObject?.getTracks().length ?? 0"
 
 
 def shows(page: Page, state: str) -> None:
     expect(page.locator("[data-proof-chip]")).to_have_attribute("data-state", state, timeout=20_000)
+
+
+def went_on_by_telephone(visit: course.Visit) -> bool:
+    for _ in range(50):
+        if visit.product.ask(PHONED.replace("CONSULT", visit.consult)):
+            return True
+        visit.room.wait_for_timeout(100)
+    return False
 
 
 def both_found(logged: list[list[Any]], state: str) -> None:
@@ -65,6 +77,8 @@ def test_a_link_that_is_handed_over_checks_the_call_by_itself(running: Product, 
         shows(side, "link")
         course.sees_and_hears(side)
         expect(side.locator("[data-proof-word]")).to_have_text("Private: checked by the link")
+        expect(side.locator("[data-privacy]")).to_have_text("Encrypted from browser to browser")
+        expect(side.locator("[data-privacy]")).to_be_visible()  # also where the screen is narrow
         assert side.evaluate(KEPT) == ["HKDF false"]
     page.reload()
     for side in (page, visit.room):
@@ -85,12 +99,16 @@ def test_a_link_that_is_handed_over_checks_the_call_by_itself(running: Product, 
 def test_two_people_compare_words_where_the_link_has_no_secret(running: Product, browser: Browser) -> None:
     visit = started(running, browser)
     course.mail_link(visit)
-    expect(visit.room.locator("[data-invite-word]")).to_contain_text("compare four words")
+    expect(visit.room.locator("#announcements")).to_contain_text("compare four words")
+    for _ in range(2):  # and after a refresh
+        expect(visit.room.locator("[data-mailed]")).to_contain_text("compare four words")
+        visit.room.reload()
     page = course.arrive(visit, visitor(browser, width=390, height=800))
     course.admit(visit, page)
     for side in (page, visit.room):
         shows(side, "none")
         course.sees_and_hears(side)  # plainly not checked, and said so
+        expect(side.locator("[data-privacy]")).to_have_text("Encrypted")
     read = []
     for side in (page, visit.room):
         side.locator("[data-proof-chip]").click()
@@ -105,6 +123,7 @@ def test_two_people_compare_words_where_the_link_has_no_secret(running: Product,
     visit.room.locator("[data-proof-same]").click()
     for side in (page, visit.room):
         shows(side, "comparison")
+        expect(side.locator("[data-privacy]")).to_have_text("Encrypted from browser to browser")
     for refreshed in (page, visit.room):  # each keeps its certificate, and whom it compared words with
         refreshed.reload()
         for side in (page, visit.room):
@@ -183,6 +202,7 @@ def test_people_who_read_different_words_end_the_call_on_both_pages(running: Pro
     logged = running.ask(LOGGED.replace("CONSULT", visit.consult))
     assert ["clinician", "consult.proof", "failed"] in [entry[:3] for entry in logged]
     assert ["patient", "consult.proof", "failed"] in [entry[:3] for entry in logged]
+    assert went_on_by_telephone(visit)  # as both are told to
 
 
 #: a browser that keeps no link's secret
@@ -290,4 +310,5 @@ def test_a_device_on_which_three_calls_were_stopped_says_so_and_does_not_call(
         page.wait_for_timeout(100)
     assert [entry[:3] for entry in logged] == [["patient", "consult.proof", "failed"]]
     assert logged[0][3]["why"] == "tries"
+    assert went_on_by_telephone(visit)  # she was told to before there was a call
     assert course.frames(visit.room) == 0
