@@ -19,20 +19,25 @@ WATCH = """
   }, 16);
 }
 """
+#: Samples played say nothing of what came: a browser plays on when nothing comes, soon silence, and counts that in
+#: `totalSamplesReceived` and in `concealedSamples` alike. What came are the packets.
 SOUND = """
 async () => {
-  const sum = { heard: 0, concealed: 0 };
+  const sum = { packets: 0, played: 0, concealed: 0 };
   for (const pc of window.connections) {
     if (pc.connectionState === "closed") continue;
     for (const entry of (await pc.getStats()).values()) {
       if (entry.type !== "inbound-rtp" || entry.kind !== "audio") continue;
-      sum.heard += entry.totalSamplesReceived ?? 0;
-      sum.concealed += (entry.concealedSamples ?? 0) - (entry.silentConcealedSamples ?? 0);
+      sum.packets += entry.packetsReceived ?? 0;
+      sum.played += entry.totalSamplesReceived ?? 0;
+      sum.concealed += entry.concealedSamples ?? 0;
     }
   }
   return sum;
 }
 """
+#: packets of sound a second that are sent: Opus in packets of 20 ms, as browsers send it
+SENT = 50
 
 
 def watch(page: Page) -> None:
