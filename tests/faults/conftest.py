@@ -1,5 +1,6 @@
 """A world with one product in it, and a call between two people in two networks."""
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from types import SimpleNamespace
@@ -19,7 +20,11 @@ def places() -> Iterator[World]:
         with world() as made:
             yield made
     except NoWorld as why:
-        pytest.skip(f"network faults need root, or a user namespace with /dev/net/tun: {why}")
+        word = f"network faults need root, or a user namespace with /dev/net/tun: {why}"
+        # A run by root that leaves all of these out without a failure would pass for a whole one.
+        if os.geteuid() == 0:
+            pytest.fail(word)
+        pytest.skip(word)
 
 
 @pytest.fixture(scope="module")
