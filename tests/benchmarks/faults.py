@@ -132,15 +132,29 @@ def _lossy(places: World, sides: dict[str, Page]) -> list[dict[str, Any]]:
     places.delay(0)
     _lose(places, 20)
     sides["patient"].wait_for_timeout(4000)
-    begun, heard = _each(sides, lambda p: watching.sound(p)["concealed"], 15), {}
-    for who, made_up in begun.items():
-        heard[who] = [100 * made_up[0] / 48_000]
+    came, made_up = _sounds(sides, 15)
     _lose(places, 0)
     sides["patient"].wait_for_timeout(25_000)  # so that the ladder has climbed back
     return [
         _at_least("Pictures at 5 % loss each way and 100 ms one way", "a second", rates, "lowest", 15),
-        _worst_of("Sound made up for what is missing, at 20 % loss each way", heard, 10),
+        _worst_of("Sound made up for what is missing, at 20 % loss each way", made_up, 10),
+        _at_least("Packets of sound that come, at 20 % loss each way", "a second", came, "lowest", 0.7 * watching.SENT),
     ]
+
+
+def _sounds(sides: dict[str, Page], seconds: float) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Packets of sound that came, a second, and percent of what was played that was made up."""
+    before, began = {who: watching.sound(side) for who, side in sides.items()}, time.monotonic()
+    sides["patient"].wait_for_timeout(seconds * 1000)
+    came: dict[str, list[float]] = {}
+    made_up: dict[str, list[float]] = {}
+    took = time.monotonic() - began
+    for who, side in sides.items():
+        grown = {what: value - before[who][what] for what, value in watching.sound(side).items()}
+        came[who] = [grown["packets"] / took]
+        # A browser that plays nothing at all has made all of it up.
+        made_up[who] = [100 * grown["concealed"] / grown["played"] if grown["played"] else 100.0]
+    return came, made_up
 
 
 def _worst_of(what: str, runs: dict[str, list[float]], target: float) -> dict[str, Any]:
@@ -164,15 +178,19 @@ def _each(sides: dict[str, Page], count: Callable[[Page], float], seconds: float
 
 def _killed(now: services.Running) -> list[dict[str, Any]]:
     frozen: dict[str, list[float]] = {}
+    rate: dict[str, list[float]] = {}
     back: dict[str, list[float]] = {}
     for part in services.PARTS:
         for _ in range(max(2, RUNS // 4)):
             said = services.one(now, part)
             frozen.setdefault(part, []).append(said["frozen"])
+            rate.setdefault(part, []).append(said["rate"])
             back.setdefault(part, []).append(said["back"])
     return [
         _result(
             "The picture stands still when a part is killed", "s", frozen, "longest", max(map(max, frozen.values())), 0
         ),
+        # A freeze that does not end is in no browser's figure of freezes.
+        _at_least("Pictures while a part is killed and comes back", "a second", rate, "lowest", 10),
         _worst("A word passes, and all is ready again, after a part was killed", back, 10.0),
     ]

@@ -18,7 +18,8 @@ from tests.browser import visit as course
 from tests.browser.people import sign_in, visitor
 
 PARTS = ("web", "worker", "tasks", "clock", "log", "Redis", "Postgres")
-#: what the browser itself counts as standing still (webrtc-stats, totalFreezesDuration), and pictures decoded
+#: what the browser itself counts as standing still (webrtc-stats, totalFreezesDuration), and pictures decoded: a freeze
+#: is counted when it ends, so of one that lasts only the pictures tell
 FROZEN = """
 async () => {
   const sum = { frozen: 0, frames: 0 };
@@ -107,7 +108,7 @@ def running(browser: Browser) -> Iterator[Running]:
 
 
 def one(now: Running, part: str, *, down: float = 2.0) -> dict[str, float]:
-    """Kill a part of a running call; engines come back after `down` seconds."""
+    """Kill a part of a running call; engines come back after `down` seconds. `rate`: pictures a second meanwhile."""
     before, killed = now.frozen(), time.monotonic()
     now.kill(part)
     now.room.wait_for_timeout(down * 1000)
