@@ -151,9 +151,8 @@ def call(
     `browsers_own`: a script that stands for what a browser does of itself.
     """
     consult, cookie, seat = visit
-    carried = (
-        f"{browsers_own}; {NOTE_FRAMES}; if ('{secret}') sessionStorage.setItem('telehealth-link-secret', '{secret}');"
-    )
+    name = f"telehealth-link-secret.{consult}"
+    carried = f"{browsers_own}; {NOTE_FRAMES}; if ('{secret}') sessionStorage.setItem('{name}', '{secret}');"
     place = {"domain": "localhost", "path": "/", "secure": True, "httpOnly": True}
     patient = person(browser, {"name": cookie, "value": seat, **place}, carried)
     patient.goto(f"{product.origin}/visit/{consult}/")

@@ -15,17 +15,21 @@ import { linkKey, secretKey } from "../signaling/proof.js";
 
 const BASE = "telehealth-visits";
 const STORE = "links";
-const CARRIED = "telehealth-link-secret";
+/** with the consult after it: a tab may open the links of two visits */
+const CARRIED = "telehealth-link-secret.";
 /** an invite lives two days and a visit ends; what a closed browser left behind goes after this */
 const KEPT_FOR = 7 * 24 * 3600_000;
 /** a certificate that ends in a call would end the call */
 const CERTIFICATE_LASTS = 24 * 3600_000;
 const MOST_COMPARED = 8;
 
-/** Between the link's page and the visit's, in this tab alone. @param {string} secret */
-export function carry(secret) {
-  if (secret) keep("sessionStorage", CARRIED, secret);
-  else drop("sessionStorage", CARRIED);
+/**
+ * Between the link's page and the visit's, in this tab alone.
+ * @param {string} consult
+ * @param {string} secret as the link has it, also when a messenger has cut it
+ */
+export function carry(consult, secret) {
+  keep("sessionStorage", CARRIED + consult, secret);
 }
 
 /**
@@ -33,21 +37,22 @@ export function carry(secret) {
  * @param {string} consult
  */
 export async function claim(consult) {
-  const secret = recall("sessionStorage", CARRIED);
+  const secret = recall("sessionStorage", CARRIED + consult);
   if (secret === null) return;
   const key = await secretKey(secret);
   if (key) await change(consult, (kept) => ({ ...kept, keys: [key], required: true }));
-  drop("sessionStorage", CARRIED);
+  drop("sessionStorage", CARRIED + consult);
 }
 
 /**
  * The same for a browser that keeps nothing for a page: it holds as long as the tab. One that keeps nothing even for a
  * tab has lost it with the link's page.
+ * @param {string} consult
  * @returns {Promise<Known>}
  */
-export async function carried() {
+export async function carried(consult) {
   const nothing = { keys: [], required: false, compared: [], failures: 0 };
-  const key = await secretKey(recall("sessionStorage", CARRIED) ?? "");
+  const key = await secretKey(recall("sessionStorage", CARRIED + consult) ?? "");
   return key ? { ...nothing, keys: [await linkKey(key)], required: true } : nothing;
 }
 
@@ -104,7 +109,7 @@ export async function known(consult) {
 
 /** @param {string} consult */
 export async function forget(consult) {
-  drop("sessionStorage", CARRIED);
+  drop("sessionStorage", CARRIED + consult);
   await inStore(async (store) => void store.delete(consult));
 }
 

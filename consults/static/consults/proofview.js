@@ -31,7 +31,7 @@ export async function ownProof(/** @type {string} */ consult) {
     await linksecret.claim(consult);
     return { certificate, ...(await linksecret.known(consult)) };
   } catch {
-    return { certificate, ...(await linksecret.carried()) };
+    return { certificate, ...(await linksecret.carried(consult)) };
   }
 }
 
