@@ -1,7 +1,7 @@
-"""What becomes of a link's secret on its way to the visit that it belongs to."""
+"""What becomes of a proof that got lost on its way, or in the browser: nothing is shown until words were compared."""
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.browser import visit as course
 from tests.browser.people import expect_stage, sign_in, until, visitor
@@ -9,6 +9,8 @@ from tests.browser.product import Product
 
 pytestmark = [pytest.mark.browser, pytest.mark.parametrize("running", ["embedded"], indirect=True)]
 
+#: how many tracks of the other side can be seen or heard
+SHOWN = "document.querySelector('video[data-remote]').srcObject?.getTracks().length ?? 0"
 #: a browser whose store does not open, in the two ways in which that is said
 STORE_FAILS = """
 const open = IDBFactory.prototype.open;
@@ -38,6 +40,99 @@ def started(running: Product, browser: Browser) -> course.Visit:
 
 def phone_of(browser: Browser) -> BrowserContext:
     return visitor(browser, width=390, height=800)
+
+
+def in_a_call(visit: course.Visit, browser: Browser) -> Page:
+    page = course.arrive(visit, phone_of(browser))
+    course.admit(visit, page)
+    return page
+
+
+def shows_nobody(page: Page) -> None:
+    page.locator("[data-proof-stuck]").wait_for()
+    course.shows(page, "none")
+    assert page.evaluate(SHOWN) == 0
+    assert course.frames(page) == 0
+
+
+def goes_on_once_compared(*pages: Page) -> None:
+    course.compare(*pages)
+    for page in pages:
+        course.sees_and_hears(page)
+
+
+@pytest.mark.parametrize("cut", [5, 43], ids=["in the secret", "before the secret"])
+def test_a_link_that_a_messenger_has_cut_still_asks_for_the_proof(running: Product, browser: Browser, cut: int) -> None:
+    visit = started(running, browser)
+    visit.link = visit.link[:-cut]
+    page = in_a_call(visit, browser)
+    for _ in range(2):  # and after a refresh
+        for side in (page, visit.room):
+            shows_nobody(side)
+        page.reload()
+    goes_on_once_compared(page, visit.room)
+
+
+@pytest.mark.parametrize("fails", FAILING)
+@pytest.mark.parametrize("whose", ["patient", "clinician"])
+def test_a_store_that_fails_later_does_not_open_what_a_secret_had_shut(
+    running: Product, browser: Browser, whose: str, fails: str
+) -> None:
+    visit = started(running, browser)
+    page = in_a_call(visit, browser)
+    for side in (page, visit.room):
+        course.shows(side, "link")
+    loses = page if whose == "patient" else visit.room
+    loses.context.add_init_script(FAILING[fails])
+    loses.reload()
+    for side in (page, visit.room):
+        shows_nobody(side)
+    goes_on_once_compared(page, visit.room)
+
+
+@pytest.mark.parametrize("whose", ["patient", "clinician"])
+def test_a_store_that_fails_later_does_not_open_what_compared_words_had_shut(
+    running: Product, browser: Browser, whose: str
+) -> None:
+    visit = started(running, browser)
+    course.mail_link(visit)
+    page = in_a_call(visit, browser)
+    course.compare(page, visit.room)
+    loses = page if whose == "patient" else visit.room
+    loses.context.add_init_script(FAILING["throws"])
+    loses.reload()
+    shows_nobody(loses)
+    goes_on_once_compared(page, visit.room)
+
+
+def test_a_store_that_fails_where_nothing_was_to_be_proved_leaves_the_call_plainly_not_checked(
+    running: Product, browser: Browser
+) -> None:
+    """The clinician's browser had made a secret, and the link that she mailed after it has none."""
+    visit = started(running, browser)
+    course.mail_link(visit)
+    page = in_a_call(visit, browser)
+    for loses in (page, visit.room):
+        loses.context.add_init_script(FAILING["throws"])
+        loses.reload()
+        for side in (page, visit.room):
+            course.shows(side, "none")
+            course.sees_and_hears(side)
+
+
+def test_the_marks_of_a_visit_go_with_it_and_those_of_old_ones_too(running: Product, browser: Browser) -> None:
+    visit = started(running, browser)
+    marks = "Object.keys(localStorage).filter((name) => name.startsWith('telehealth-to-prove.'))"
+    page = in_a_call(visit, browser)
+    for side in (page, visit.room):
+        assert side.evaluate(marks) == [f"telehealth-to-prove.{visit.consult}"]
+        side.evaluate("localStorage.setItem('telehealth-to-prove.old', Date.now() - 8 * 24 * 3600_000)")
+    page.reload()
+    until(page, f"({marks}).length === 1")
+    course.end(visit)
+    expect_stage(page, "ended")
+    for side in (page, visit.room):
+        until(side, f"({marks}).filter((name) => !name.endsWith('.old')).length === 0")
 
 
 @pytest.mark.parametrize("keeps", [True, False], ids=["keeps", "keeps nothing"])

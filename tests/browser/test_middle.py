@@ -80,6 +80,15 @@ def test_somebody_in_between_is_caught_before_anything_is_shown(
     assert runs.caught(came), runs.told(came)
 
 
+def test_who_is_in_between_is_not_shown_by_a_link_whose_secret_was_cut(
+    cheating: products.Product, call: Callable[..., runs.Call]
+) -> None:
+    running = call("bridge_forging", runs.new_secret()[:-5])
+    came = runs.settle(running)
+    assert "swapped" in runs.did(cheating)[running.consult]
+    assert runs.caught(came), runs.told(came)
+
+
 @pytest.mark.parametrize("attack", ["swap", "odd_lines", "restart", "bridge", "bridge_forging", "bridge_later"])
 def test_somebody_between_a_patient_in_firefox_and_chromium_is_caught(
     cheating: products.Product, call: Callable[..., runs.Call], fox: Firefox, attack: str

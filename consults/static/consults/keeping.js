@@ -45,3 +45,16 @@ export function drop(where, name) {
     // Then it was not there.
   }
 }
+
+/**
+ * What is kept for longer than this page, by the beginning of its name.
+ * @param {"sessionStorage" | "localStorage"} where
+ * @param {string} beginning
+ */
+export function names(where, beginning) {
+  try {
+    return Object.keys(window[where]).filter((name) => name.startsWith(beginning));
+  } catch {
+    return [];
+  }
+}

@@ -1,13 +1,14 @@
 // What this browser keeps of a visit to prove itself again after a refresh: the secrets of invite links and its own
 // certificate, as keys that no script can read out, and whose words were compared. Erased at the visit's end.
+// What got lost of it is not taken for what was never there: then nothing flows before words were compared.
 
-import { drop, keep, recall } from "./keeping.js";
+import { drop, keep, names, recall } from "./keeping.js";
 import { linkKey, secretKey } from "../signaling/proof.js";
 
 /** @typedef {import("../signaling/proof.js").LinkKey} LinkKey */
 /**
- * `required`: the newest link was handed over with a secret in it. `compared`: fingerprints of certificates.
- * `failures`: calls that the check ended.
+ * `required`: the newest link was handed over with a secret in it; of what is known, that nobody is shown unproved.
+ * `compared`: fingerprints of certificates. `failures`: calls that the check ended.
  * @typedef {{keys: CryptoKey[], required: boolean, compared: string[], failures: number, at: number,
  *   certificate?: RTCCertificate}} Kept
  * @typedef {{keys: LinkKey[], required: boolean, compared: string[], failures: number}} Known
@@ -15,8 +16,9 @@ import { linkKey, secretKey } from "../signaling/proof.js";
 
 const BASE = "telehealth-visits";
 const STORE = "links";
-/** with the consult after it: a tab may open the links of two visits */
+/** both with the consult after them: a tab may open the links of two visits */
 const CARRIED = "telehealth-link-secret.";
+const TO_PROVE = "telehealth-to-prove.";
 /** an invite lives two days and a visit ends; what a closed browser left behind goes after this */
 const KEPT_FOR = 7 * 24 * 3600_000;
 /** a certificate that ends in a call would end the call */
@@ -33,27 +35,29 @@ export function carry(consult, secret) {
 }
 
 /**
- * Take over what the link's page carried here.
+ * Take over what the link's page carried here. Of a secret that is none this remains: there was one.
  * @param {string} consult
  */
 export async function claim(consult) {
   const secret = recall("sessionStorage", CARRIED + consult);
   if (secret === null) return;
+  mark(consult);
   const key = await secretKey(secret);
-  if (key) await change(consult, (kept) => ({ ...kept, keys: [key], required: true }));
+  await change(consult, (kept) => ({ ...kept, keys: key ? [key] : kept.keys, required: true }));
   drop("sessionStorage", CARRIED + consult);
 }
 
 /**
- * The same for a browser that keeps nothing for a page: it holds as long as the tab. One that keeps nothing even for a
- * tab has lost it with the link's page.
+ * The same where the store fails: a secret holds as long as the tab, and that something was to be proved as long as the
+ * mark of it. A browser that keeps nothing even for a tab has lost it with the link's page.
  * @param {string} consult
  * @returns {Promise<Known>}
  */
 export async function carried(consult) {
-  const nothing = { keys: [], required: false, compared: [], failures: 0 };
-  const key = await secretKey(recall("sessionStorage", CARRIED + consult) ?? "");
-  return key ? { ...nothing, keys: [await linkKey(key)], required: true } : nothing;
+  const secret = recall("sessionStorage", CARRIED + consult);
+  const key = await secretKey(secret ?? "");
+  const keys = key ? [await linkKey(key)] : [];
+  return { keys, required: secret !== null || marked(consult), compared: [], failures: 0 };
 }
 
 /**
@@ -68,7 +72,8 @@ export async function made(consult, secret) {
 
 /** The server mails a link: it knows all that is in it. @param {string} consult */
 export async function mailed(consult) {
-  await change(consult, (kept) => ({ ...kept, required: false }));
+  const kept = await change(consult, (before) => ({ ...before, required: false }));
+  if (!mustProve(kept)) drop("localStorage", TO_PROVE + consult);
 }
 
 /**
@@ -77,6 +82,7 @@ export async function mailed(consult) {
  * @param {string} fingerprint
  */
 export async function compared(consult, fingerprint) {
+  mark(consult);
   const among = (/** @type {string[]} */ before) => [...new Set([...before, fingerprint])].slice(-MOST_COMPARED);
   await change(consult, (kept) => ({ ...kept, compared: among(kept.compared) }));
 }
@@ -103,14 +109,37 @@ export async function failed(consult) {
  * @returns {Promise<Known>}
  */
 export async function known(consult) {
-  const { keys, required, compared, failures } = await change(consult, (kept) => kept);
-  return { keys: await Promise.all(keys.map(linkKey)), required: required && keys.length > 0, compared, failures };
+  const kept = await change(consult, (before) => before);
+  const { keys, compared, failures } = kept;
+  return { keys: await Promise.all(keys.map(linkKey)), required: mustProve(kept) || marked(consult), compared, failures };
 }
 
 /** @param {string} consult */
 export async function forget(consult) {
   drop("sessionStorage", CARRIED + consult);
+  drop("localStorage", TO_PROVE + consult);
   await inStore(async (store) => void store.delete(consult));
+}
+
+/** @param {Kept} kept */
+function mustProve({ required, compared }) {
+  return required || compared.length > 0;
+}
+
+/** Beside the store, which may fail or lose what it had. @param {string} consult */
+function mark(consult) {
+  keep("localStorage", TO_PROVE + consult, String(Date.now()));
+}
+
+/** @param {string} consult */
+function marked(consult) {
+  return recall("localStorage", TO_PROVE + consult) !== null;
+}
+
+function dropOldMarks() {
+  for (const name of names("localStorage", TO_PROVE)) {
+    if (Date.now() - Number(recall("localStorage", name)) > KEPT_FOR) drop("localStorage", name);
+  }
 }
 
 /**
@@ -119,6 +148,18 @@ export async function forget(consult) {
  * @returns {Promise<Kept>}
  */
 async function change(consult, how) {
+  dropOldMarks();
+  const kept = await changeInStore(consult, how);
+  if (mustProve(kept)) mark(consult);
+  return kept;
+}
+
+/**
+ * @param {string} consult
+ * @param {(kept: Kept) => Kept} how
+ * @returns {Promise<Kept>}
+ */
+async function changeInStore(consult, how) {
   return inStore(async (store) => {
     for (const old of await answer(store.getAllKeys())) {
       const kept = old === consult ? null : /** @type {Kept} */ (await answer(store.get(old)));
