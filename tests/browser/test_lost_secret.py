@@ -1,7 +1,7 @@
 """What becomes of a proof that got lost on its way, or in the browser: nothing is shown until words were compared."""
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.browser import visit as course
 from tests.browser.people import expect_stage, sign_in, until, visitor
@@ -177,3 +177,21 @@ def test_start_opens_the_link_that_is_shown_with_its_own_secret(running: Product
     course.admit(visit, page)
     for side in (page, visit.room):
         course.shows(side, "link")
+
+
+def test_after_an_alarm_nothing_is_shown_before_words_were_compared(running: Product, browser: Browser) -> None:
+    visit = started(running, browser)
+    course.mail_link(visit)
+    page = in_a_call(visit, browser)
+    for side in (page, visit.room):
+        course.sees_and_hears(side)
+    page.locator("[data-proof-chip]").click()
+    page.locator("[data-proof-words] li").nth(3).wait_for()
+    page.locator("[data-proof-differ]").click()
+    for side in (page, visit.room):
+        expect(side.locator("[data-proof-alarm]")).to_be_visible()
+    for side in (page, visit.room):
+        side.locator("[data-alarm-again]").click()
+    for side in (page, visit.room):
+        shows_nobody(side)
+    goes_on_once_compared(page, visit.room)

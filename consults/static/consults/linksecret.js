@@ -99,8 +99,9 @@ export async function certificate(consult, fresh) {
   return kept.certificate ?? fresh;
 }
 
-/** @param {string} consult */
+/** Somebody may have been in between: the next try shows nobody unproved. @param {string} consult */
 export async function failed(consult) {
+  mark(consult);
   await change(consult, (kept) => ({ ...kept, failures: kept.failures + 1 }));
 }
 
@@ -122,8 +123,8 @@ export async function forget(consult) {
 }
 
 /** @param {Kept} kept */
-function mustProve({ required, compared }) {
-  return required || compared.length > 0;
+function mustProve({ required, compared, failures }) {
+  return required || compared.length > 0 || failures > 0;
 }
 
 /** Beside the store, which may fail or lose what it had. @param {string} consult */
