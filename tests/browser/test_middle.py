@@ -58,11 +58,15 @@ def call(cheating: products.Product, browser: Browser, desk: BrowserContext) -> 
     made: list[runs.Call] = []
 
     def one(
-        attack: str, secret: str | None = None, browsers_own: str = "", patients: Browser | Firefox = browser
+        attack: str,
+        secret: str | None = None,
+        browsers_own: str = "",
+        patients: Browser | Firefox = browser,
+        desks: BrowserContext | Firefox = desk,
     ) -> runs.Call:
         [visit] = runs.prepare(cheating, [attack])
         secret = runs.new_secret() if secret is None else secret
-        made.append(runs.call(patients, desk, cheating, visit, attack, secret, browsers_own))
+        made.append(runs.call(patients, desks, cheating, visit, attack, secret, browsers_own))
         return made[-1]
 
     yield one
@@ -78,6 +82,13 @@ def test_somebody_in_between_is_caught_before_anything_is_shown(
     came = runs.settle(running)
     assert "swapped" in runs.did(cheating)[running.consult]
     assert runs.caught(came), runs.told(came)
+    nothing_was_sent(cheating, running)
+
+
+def nothing_was_sent(cheating: products.Product, running: runs.Call) -> None:
+    """Who is connected with both is sent no sound and no picture. That he would count them: see the last test here."""
+    if running.attack.startswith("bridge"):
+        assert runs.heard(cheating, running) == {"clinician": 0, "patient": 0}
 
 
 def test_who_is_in_between_is_not_shown_by_a_link_whose_secret_was_cut(
@@ -97,6 +108,18 @@ def test_somebody_between_a_patient_in_firefox_and_chromium_is_caught(
     came = runs.settle(running)
     assert "swapped" in runs.did(cheating)[running.consult]
     assert runs.caught(came), runs.told(came)
+    nothing_was_sent(cheating, running)
+
+
+@pytest.mark.parametrize("attack", ["swap", "bridge_forging"])
+def test_somebody_between_two_people_in_firefox_is_caught(
+    cheating: products.Product, call: Callable[..., runs.Call], fox: Firefox, attack: str
+) -> None:
+    running = call(attack, patients=fox, desks=fox)
+    came = runs.settle(running)
+    assert "swapped" in runs.did(cheating)[running.consult]
+    assert runs.caught(came), runs.told(came)
+    nothing_was_sent(cheating, running)
 
 
 @pytest.mark.parametrize(("noise", "what"), NOISE.items())
@@ -163,7 +186,7 @@ def test_noise_is_no_alarm_for_people_who_compare(
 def test_without_a_secret_the_words_differ(
     cheating: products.Product, call: Callable[..., runs.Call], patients: Browser | Firefox
 ) -> None:
-    """The bridge is real: both see a picture through it. The pages say "not checked", and the words are others."""
+    """The bridge is real: both see a picture through it, and it counts. Pages say "not checked"; the words differ."""
     running = call("bridge_forging", "", patients=patients)
     for page in (running.room, running.patient):
         until(page, "window.shown > 3")
@@ -175,3 +198,4 @@ def test_without_a_secret_the_words_differ(
     done = runs.did(cheating)[running.consult]
     assert "leg clinician connected" in done
     assert "leg patient connected" in done
+    assert all(number > 10 for number in runs.heard(cheating, running).values())

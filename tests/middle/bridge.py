@@ -28,6 +28,13 @@ def named(sdp: str) -> str:
     return found[1].replace(":", "").lower() if found else ""
 
 
+async def packets(leg: RTCPeerConnection) -> int:
+    """Those of sound and picture that came over this connection."""
+    reports = [await receiver.getStats() for receiver in leg.getReceivers()]
+    rows = {key: row for report in reports for key, row in report.items() if row.type == "inbound-rtp"}
+    return sum(row.packetsReceived for row in rows.values())
+
+
 class Bridge:
     """`legs`: by whom they face. To each side its leg plays the other."""
 
@@ -35,6 +42,8 @@ class Bridge:
         self.man = man
         self.relay = MediaRelay()
         self.legs: dict[str, RTCPeerConnection] = {}
+        #: all that ever were, by whom they face: a page that negotiates anew gets a new one
+        self.made: list[tuple[str, RTCPeerConnection]] = []
         self.negotiation = 0
         #: real certificates of the pages, those of the legs that face them, numbers of both for the words
         self.theirs: dict[str, str] = {}
@@ -69,6 +78,7 @@ class Bridge:
 
     def leg(self, role: str) -> RTCPeerConnection:
         made = self.legs[role] = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self.made.append((role, made))
         self.man.did(f"leg {role}")
 
         @made.on("track")
@@ -122,7 +132,10 @@ class Bridge:
                 await self.add(role, early)
 
     async def close(self) -> None:
-        await asyncio.gather(*(leg.close() for leg in self.legs.values()))
+        """Notes what came: who is sent nothing has nothing to hand across, and nothing to keep."""
+        for role in OTHER:
+            self.man.did(f"heard {sum([await packets(leg) for side, leg in self.made if side == role])} of {role}")
+        await asyncio.gather(*(leg.close() for _, leg in self.made))
 
     # -- the proof, as far as one can forge it ---------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """One call after the other through a server that may cheat, each in browsers of its own, and what came of it."""
 
 import json
+import re
 import secrets
 import time
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.browser import firefox, visit
 from tests.browser.people import until, visitor
-from tests.browser.product import Product
+from tests.browser.product import CLINICIAN, Product
 from tests.middle.man import begin_file
 
 #: the slowest word is that the check does not get through, after four seconds; the rest is a busy machine
@@ -90,6 +91,7 @@ async () => {
 """
 WORDS_AND_PICTURES = 8
 PRESSABLE = "!document.querySelector('[data-proof-same]').disabled"
+HEARD = re.compile(r"heard (\d+) of (\w+)")
 PRESS = "document.querySelector('[data-proof-{}]').click()"
 REMOTE = f"({CALL}).currentRemoteDescription?.sdp.match(/a=ice-ufrag:.*/)?.[0]"
 
@@ -111,14 +113,15 @@ class Call:
 
     attack: str
     consult: str
-    room: Page
+    room: Page | firefox.Page
     patient: Page | firefox.Page
     begin: Path
     #: what proves who is there: "link", or without a secret "comparison" by the two people
     proof: str
+    over: bool = False
 
     @property
-    def pages(self) -> tuple[Page, Page | firefox.Page]:
+    def pages(self) -> tuple[Page | firefox.Page, Page | firefox.Page]:
         return self.room, self.patient
 
 
@@ -138,7 +141,7 @@ def prepare(product: Product, attacks: list[str]) -> list[list[str]]:
 
 def call(
     browser: Browser | firefox.Firefox,
-    desk: BrowserContext,
+    desk: BrowserContext | firefox.Firefox,
     product: Product,
     visit: list[str],
     attack: str,
@@ -147,7 +150,7 @@ def call(
 ) -> Call:
     """Both people come, with the link's secret in both browsers, and she is admitted.
 
-    `browser`: the patient's; the clinician's desk is in Chromium.
+    `browser`: the patient's. `desk`: the clinician's, who has signed in.
     `browsers_own`: a script that stands for what a browser does of itself.
     """
     consult, cookie, seat = visit
@@ -157,8 +160,7 @@ def call(
     patient = person(browser, {"name": cookie, "value": seat, **place}, carried)
     patient.goto(f"{product.origin}/visit/{consult}/")
     until(patient, "document.querySelector('[data-step=waiting] video')?.readyState >= 2")
-    room = desk.new_page()
-    room.add_init_script(carried)
+    room = office(desk, product, carried)
     room.goto(f"{product.origin}/consults/{consult}/")
     room.click("[data-admit]:not([disabled])")
     proof = "link" if secret else "comparison"
@@ -172,6 +174,14 @@ def person(browser: Browser | firefox.Firefox, cookie: Any, script: str) -> Page
     phone.add_init_script(script)
     phone.add_cookies([cookie])
     return phone.new_page()
+
+
+def office(desk: BrowserContext | firefox.Firefox, product: Product, script: str) -> Page | firefox.Page:
+    if isinstance(desk, firefox.Firefox):
+        return desk.person(product.sessions[CLINICIAN], script)
+    room = desk.new_page()
+    room.add_init_script(script)
+    return room
 
 
 def settle(running: Call) -> tuple[Came, Came]:
@@ -259,6 +269,10 @@ def begin_again(running: Call) -> None:
 
 
 def leave(running: Call) -> None:
+    """Once: a test may need both to have left before its end."""
+    if running.over:
+        return
+    running.over = True
     running.room.close()
     if isinstance(running.patient, firefox.Page):
         running.patient.close()
@@ -278,6 +292,20 @@ def did(product: Product) -> dict[str, list[str]]:
         consult, _, what = line.partition(" ")
         done.setdefault(consult, []).append(what)
     return done
+
+
+def heard(product: Product, running: Call) -> dict[str, int]:
+    """Packets of sound and picture that the man between two connections got of each page. Ends the call."""
+    leave(running)
+    ends = time.monotonic() + WORD_WITHIN
+    while True:
+        noted = [HEARD.fullmatch(what) for what in did(product).get(running.consult, [])]
+        found = [(one[2], int(one[1])) for one in noted if one]
+        of = {role: sum(number for who, number in found if who == role) for role, _ in found}
+        if len(of) == len(running.pages):
+            return of
+        assert time.monotonic() < ends, f"the man did not note what he heard: {did(product).get(running.consult)}"
+        time.sleep(0.1)
 
 
 def caught(came: tuple[Came, Came]) -> bool:
