@@ -19,7 +19,7 @@ from tests.browser.product import Product, running
 RUNS = 7
 TARGET = 0.8
 #: as when the clinician's page made the link and the patient's page opened it
-CARRIED = "sessionStorage.setItem('telehealth-link-secret', '{}')"
+CARRIED = "sessionStorage.setItem('telehealth-link-secret.{}', '{}')"
 FIRST_FRAME = """
 () => {
   const video = document.querySelector("video[data-remote]");
@@ -82,7 +82,7 @@ def run() -> list[dict[str, Any]]:
 
 def admit(browser: Browser, desk: Any, product: Product, consult: str, cookie: str, secret: str) -> float:
     phone = visitor(browser, width=390, height=800)
-    carried = CARRIED.format(secrets.token_urlsafe(32))
+    carried = CARRIED.format(consult, secrets.token_urlsafe(32))
     phone.add_init_script(carried)
     phone.add_cookies([{"name": cookie, "value": secret, "url": product.origin, "secure": True, "httpOnly": True}])
     waiting = phone.new_page()
