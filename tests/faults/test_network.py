@@ -132,7 +132,7 @@ def test_a_narrow_cable_takes_the_picture_smaller_then_away_and_all_comes_back(c
     expect(word).to_contain_text("Sound only")
     [came] = sounds([call.page], 4)
     assert came["packets"] >= 0.2 * watching.SENT  # so many of them this cable carries
-    assert came["concealed"] / came["played"] <= 0.3
+    assert came["played"] - came["concealed"] > 25_000
     # Her own way was not narrow: the clinician sees her all the time.
     assert call.page.locator("[data-call]").get_attribute("data-step") == "video"
     call.world.rate("patient", 0)
