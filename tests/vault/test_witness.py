@@ -5,6 +5,7 @@ import http.client
 import ipaddress
 import os
 import random
+import re
 import signal
 import socket
 import ssl
@@ -763,7 +764,9 @@ class Hostile:
             return
         with connection:
             try:
-                self.asked = connection.recv(65536)
+                self.asked = b""
+                while not _is_whole(self.asked) and (more := connection.recv(65536)):
+                    self.asked += more
                 connection.sendall(answer)
                 until = time.monotonic() + 8
                 while again and time.monotonic() < until:
@@ -778,6 +781,13 @@ class Hostile:
     def __exit__(self, *_error):
         self._socket.close()
         self._thread.join(10)
+
+
+def _is_whole(asked):
+    """Who hangs up on a request that is still being written is not heard: the kernel takes his answer back."""
+    head, end, body = asked.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)content-length: (\d+)", head)
+    return end and len(body) >= int(length[1] if length else 0)
 
 
 def _answer(body, status=200, kind="text/plain", length=None):
