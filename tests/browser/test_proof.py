@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.browser import visit as course
 from tests.browser.people import sign_in, until, visitor
 from tests.browser.product import Product
+from tests.browser.test_lost_secret import FAILING
 
 pytestmark = [pytest.mark.browser, pytest.mark.parametrize("running", ["embedded"], indirect=True)]
 
@@ -205,22 +206,12 @@ def test_people_who_read_different_words_end_the_call_on_both_pages(running: Pro
     assert went_on_by_telephone(visit)  # as both are told to
 
 
-#: a browser that keeps no link's secret
-KEEPS_NOTHING = """
-const open = IDBFactory.prototype.open;
-IDBFactory.prototype.open = function (name, ...more) {
-  if (name === "telehealth-visits") throw new DOMException("no", "InvalidStateError");
-  return open.call(this, name, ...more);
-};
-"""
-
-
 def test_a_browser_that_keeps_nothing_proves_itself_by_the_link_all_the_same(
     running: Product, browser: Browser
 ) -> None:
     visit = started(running, browser)
     phone = visitor(browser, width=390, height=800)
-    phone.add_init_script(KEEPS_NOTHING)
+    phone.add_init_script(FAILING["throws"])
     page = course.arrive(visit, phone)
     course.admit(visit, page)
     for _ in range(2):  # and after a refresh

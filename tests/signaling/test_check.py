@@ -1,16 +1,13 @@
 """The check's own rules, asked in node as the pages ask it: what a man in between may not do, each by itself."""
 
 import json
-import shutil
-import subprocess
-from pathlib import Path
 
 import pytest
 
 from tests.middle.odd import ODD
+from tests.signaling import node
 
 COLONS = ":".join(["AB"] * 32)
-STATIC = Path(__file__).resolve().parents[2] / "signaling/static/signaling"
 #: two ends of one call, each with its own check; what one says is handed on by hand
 ENDS = """
 import { Check } from "%(check)s";
@@ -104,13 +101,8 @@ FAILED = {"state": "failed", "closed": True}
 
 
 def ask(script: str):
-    if not shutil.which("node"):
-        pytest.skip("node is not installed")
-    words = {"check": (STATIC / "check.js").as_uri(), "proof": (STATIC / "proof.js").as_uri(), "script": script}
-    command = ["node", "--input-type=module", "-e", ENDS % words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    words = {name: (node.STATIC / f"{name}.js").as_uri() for name in ("check", "proof")}
+    return node.ask(ENDS % {**words, "script": script})
 
 
 def test_two_honest_ends_find_the_same_words_and_agree():

@@ -1,13 +1,7 @@
 """The ladder's pure function, asked in node as the pages ask it."""
 
-import json
-import shutil
-import subprocess
-from pathlib import Path
+from tests.signaling import node
 
-import pytest
-
-LADDER = Path(__file__).resolve().parents[2] / "signaling/static/signaling/ladder.js"
 PLAY = """
 import { next, top } from "%s";
 let rung = top();
@@ -27,12 +21,7 @@ GONE, AWAY = {"connected": False}, {"connected": False, "due": False}
 
 
 def play(*scenes):
-    if not shutil.which("node"):
-        pytest.skip("node is not installed")
-    command = ["node", "--input-type=module", "-e", PLAY % LADDER.as_uri(), json.dumps(scenes)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return node.ask(PLAY % (node.STATIC / "ladder.js").as_uri(), scenes)
 
 
 def changes(steps):

@@ -1,13 +1,7 @@
 """That people were told to go on by telephone: said until the server has it, asked in node as the pages ask it."""
 
-import json
-import shutil
-import subprocess
-from pathlib import Path
+from tests.signaling import node
 
-import pytest
-
-UPLINK = Path(__file__).resolve().parents[2] / "signaling/static/signaling/uplink.js"
 #: a page whose call was closed by its check, at each of these moments; how often it has said "phone" by then
 PLAY = """
 import { Uplink } from "%s";
@@ -54,12 +48,7 @@ KNOWN = {"gate": True, "phoned": True}
 
 def play(*moments):
     """How often it was said after each moment, and whether the page has stopped looking."""
-    if not shutil.which("node"):
-        pytest.skip("node is not installed")
-    command = ["node", "--input-type=module", "-e", PLAY % UPLINK.as_uri(), json.dumps(moments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    assert done.returncode == 0, done.stderr
-    said, stopped = json.loads(done.stdout)
+    said, stopped = node.ask(PLAY % (node.STATIC / "uplink.js").as_uri(), moments)
     return said, stopped
 
 

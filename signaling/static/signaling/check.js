@@ -132,7 +132,7 @@ export class Check extends EventTarget {
     this.enqueue(() => this.look());
   }
 
-  /** What could not be looked at is shut, until the next look. */
+  /** What could not be looked at is not shown until it can be. */
   async look() {
     const { pc } = this.call;
     try {
