@@ -9,6 +9,7 @@ import pytest
 
 from signaling import protocol
 from signaling.protocol import Quality
+from tests.signaling import node
 
 ROOT = Path(__file__).resolve().parents[2]
 STATIC = ROOT / "signaling/static/signaling"
@@ -210,12 +211,7 @@ POOR = GOOD | {"word": "poor"}
 
 
 def hints(*scenes):
-    if not shutil.which("node"):
-        pytest.skip("node is not installed")
-    command = ["node", "--input-type=module", "-e", HINTS % (STATIC / "hint.js").as_uri(), json.dumps(scenes)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return node.ask(HINTS % (STATIC / "hint.js").as_uri(), scenes)
 
 
 def test_the_hint_says_on_whose_side_it_is_weak():
