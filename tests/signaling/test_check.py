@@ -323,10 +323,17 @@ def test_what_cannot_be_looked_at_is_shut_until_it_can():
       const states = [await now()];
       transport.getRemoteCertificates = () => {{ throw new TypeError("gone"); }};
       states.push(await now());
+      await hears();
+      states.push([me.says.state, me.says.due, me.call.sends, me.call.shows]);
       transport.getRemoteCertificates = () => [leaf];
       states.push(await now());
       told = states;
-    """) == [["link", False, "all", "all"], ["none", True, "none", "none"], ["link", False, "all", "all"]]
+    """) == [
+        ["link", False, "all", "all"],
+        ["none", True, "none", "none"],
+        ["none", True, "none", "none"],
+        ["link", False, "all", "all"],
+    ]
 
 
 def test_a_call_that_is_proved_each_time_may_come_up_as_often_as_it_likes():

@@ -71,6 +71,8 @@ export class Check extends EventTarget {
     this.compared = new Set(compared);
     /** the connection whose transports were last found to end at that certificate @type {RTCPeerConnection | null} */
     this.looked = null;
+    /** the last look broke off: nothing is known of who is there, and nothing flows until one comes through */
+    this.blind = false;
     /** @type {{peer: string, frame: any}[]} */
     this.early = [];
     this.reported = "";
@@ -140,8 +142,8 @@ export class Check extends EventTarget {
     } catch (error) {
       if (pc === this.call.pc) {
         this.looked = null;
-        this.call.allow("none", "none");
-        this.tell();
+        this.blind = true;
+        this.settle();
       }
       throw error;
     }
@@ -164,6 +166,7 @@ export class Check extends EventTarget {
     if (pc !== call.pc || peer !== call.peer) return;
     if (actual === null) return this.fail("transports");
     if (actual !== "" && actual !== named) return this.fail("certificate");
+    this.blind = false;
     this.looked = actual === "" ? null : pc;
     if (this.looked && this.verified) this.runs = 0; // nobody is trying his luck
     this.settle();
@@ -181,7 +184,7 @@ export class Check extends EventTarget {
     const { current: run, call } = this;
     /** @type {import("./call.js").Extent} */
     let extent = "none";
-    if (run && call.expected === run.facts.fingerprints[this.other] && this.state !== "failed") {
+    if (run && !this.blind && call.expected === run.facts.fingerprints[this.other] && this.state !== "failed") {
       if (this.verified || (run.confirmed && !run.required)) extent = "all";
       else if (run.confirmed && run.comparing) extent = "sound";
     }
