@@ -97,7 +97,7 @@ def _put_the_statements_back() -> None:
     """The words that a migration brought went with the flush."""
     from django.apps import apps
 
-    for migration in ("0003_first_statement", "0014_default_statements"):
+    for migration in ("0003_first_statement", "0014_default_statements", "0019_words_about_the_relay"):
         import_module(f"consults.migrations.{migration}").add(apps, None)
 
 

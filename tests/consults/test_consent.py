@@ -94,7 +94,7 @@ def test_the_log_has_who_which_words_how_and_the_evidence(tested):
     given, entry = Consent.objects.get(), AuditEntry.objects.get(action="consent.give")
     assert (entry.role, entry.person) == ("patient", str(tested.consult.patient_id))
     assert entry.detail["words"] == given.statement_digest
-    assert (entry.detail["version"], entry.detail["signed"]) == (1, True)
+    assert (entry.detail["version"], entry.detail["signed"]) == (given.statement.version, True)
     assert entry.detail["evidence"] == given.evidence_digest
     assert MARIA["name"] not in json.dumps(entry.detail)
 

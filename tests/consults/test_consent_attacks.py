@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from consults import consent, statements, voice
-from consults.models import Consent
+from consults.models import Consent, ConsentStatement
 from tests.cast import MARIA, agree, bring_to, publish
 from tests.signer import FINGERPRINT, Signer, as_form
 from vault import patients
@@ -83,7 +83,8 @@ def test_signed_facts_that_are_not_ours_are_refused(tested, changes):
     "changes",
     [
         {"digest": "0" * 64},
-        {"version": 2},
+        {"version": 1},
+        {"version": 3},
         {"locale": "xx"},
         {"required": False},
         {"required": False, "agreed": False},
@@ -115,6 +116,13 @@ def test_the_other_clinics_words_are_refused(cast, tested):
 def test_an_older_version_of_the_clinics_own_words_is_refused(cast, tested):
     evidence = _giving(tested)
     publish(cast.clinic, scope="records")
+    _refused(tested, as_form(tested.signer.signed(evidence)))
+
+
+def test_an_older_version_of_every_clinics_words_is_refused(tested):
+    first = ConsentStatement.objects.get(clinic=None, scope="video_visit", locale="en", version=1)
+    evidence = _giving(tested)
+    evidence["statements"] = _words(evidence, version=1, digest=statements.digest_of(first))
     _refused(tested, as_form(tested.signer.signed(evidence)))
 
 

@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 from hashlib import sha256
+from importlib import import_module
 
 import pytest
 from django.db import DatabaseError, IntegrityError, connection, transaction
@@ -41,8 +42,18 @@ def test_every_scope_comes_with_words_in_every_language(cast):
 
 def test_the_words_of_two_languages_are_never_the_same(cast):
     for scope in SCOPES:
-        texts = ConsentStatement.objects.filter(scope=scope).values_list("text", flat=True)
-        assert len(set(texts)) == len(texts) == len(LANGUAGES)
+        texts = [statements.in_force(cast.clinic, scope, locale).text for locale in LANGUAGES]
+        assert len(set(texts)) == len(LANGUAGES)
+
+
+def test_the_words_for_the_visit_say_that_it_may_pass_through_the_relay_and_those_before_stand(cast):
+    said = import_module("consults.migrations.0019_words_about_the_relay").SAID
+    assert set(said) == LANGUAGES
+    for locale, (before, after) in said.items():
+        first, second = ConsentStatement.objects.filter(scope="video_visit", locale=locale).order_by("version")
+        assert statements.in_force(cast.clinic, "video_visit", locale) == second
+        assert before in first.text
+        assert second.text == first.text.replace(before, after)
 
 
 def test_the_steps_own_phrases_are_whole_in_every_language():
@@ -68,7 +79,7 @@ def test_the_clinics_own_newest_words_come_first(cast):
     assert statements.in_force(cast.clinic, "video_visit", "en") == own
     newer = publish(cast.clinic, title="Newest")
     assert statements.in_force(cast.clinic, "video_visit", "en") == newer
-    assert (own.version, newer.version) == (2, 3)
+    assert (own.version, newer.version) == (3, 4)
 
 
 def test_words_for_later_are_not_in_force_yet(cast):
