@@ -32,27 +32,6 @@ CLICK = """
   if (event.target.closest("[data-admit]")) window.clicked = performance.timeOrigin + performance.now();
 }, true)
 """
-PREPARE = """
-from accounts.models import User
-from accounts.sessions import staff_actor
-from consults import consent, invitations, seats, visit
-from tests.signer import Signer
-from vault.models import Patient
-user = User.objects.get(email="garcia@riverside.example")
-by = staff_actor(user)
-answer = []
-for _ in range({runs}):
-    consult = visit.start(user, Patient.objects.order_by("created_at").first(), by)
-    seat = invitations.redeem(invitations.invite(consult, by)[1], source="")
-    here = seat.participant
-    here.identity_confirmed_at = here.joined_at
-    here.save()
-    visit.devices_tested(here, {{"camera": True, "microphone": True, "speaker": True}}, source="test")
-    signer = Signer()
-    consent.give(here, **signer.signed(signer.giving(here, "A")), source="")
-    visit.wait(here, source="")
-    answer.append([str(consult.id), seats.cookie_name(consult.id), seat.secret])
-"""
 
 
 def run() -> list[dict[str, Any]]:
@@ -61,8 +40,7 @@ def run() -> list[dict[str, Any]]:
     with running() as product, bare.serving() as address, chromium() as browser:
         desk = visitor(browser)
         sign_in(desk, product).close()
-        visits = product.ask(PREPARE.format(runs=RUNS + 1))
-        for number, one in enumerate(visits):
+        for number, one in enumerate(visit.waiting(product, RUNS + 1)):
             with_product = admit(browser, desk, product, *one)
             without = bare_join(browser, address)
             if number:  # the first warms caches up and is dropped

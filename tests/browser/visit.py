@@ -17,6 +17,28 @@ READ = """
   .map((li) => li.textContent.trim())
 """
 
+WAITING = """
+from accounts.models import User
+from accounts.sessions import staff_actor
+from consults import consent, invitations, seats, visit
+from tests.signer import Signer
+from vault.models import Patient
+user = User.objects.get(email="garcia@riverside.example")
+by = staff_actor(user)
+answer = []
+for _ in range({runs}):
+    consult = visit.start(user, Patient.objects.order_by("created_at").first(), by)
+    seat = invitations.redeem(invitations.invite(consult, by)[1], source="")
+    here = seat.participant
+    here.identity_confirmed_at = here.joined_at
+    here.save()
+    visit.devices_tested(here, {{"camera": True, "microphone": True, "speaker": True}}, source="test")
+    hers = Signer()
+    consent.give(here, **hers.signed(hers.giving(here, "A")), source="")
+    visit.wait(here, source="")
+    answer.append([str(consult.id), seats.cookie_name(consult.id), seat.secret])
+"""
+
 
 @dataclass
 class Visit:
@@ -35,6 +57,12 @@ def start(product: Product, desk: Page, *, search: str = "mar gon") -> Visit:
     found.get_by_role("button", name="Start consult").click()
     desk.wait_for_url("**/consults/*/")
     return Visit(product, desk.url.rstrip("/").rpartition("/")[2], desk)
+
+
+def waiting(product: Product, runs: int) -> list[list[str]]:
+    """So many visits of which the patient waits to be admitted: consult, her cookie's name and its value."""
+    visits: list[list[str]] = product.ask(WAITING.format(runs=runs))
+    return visits
 
 
 def make_link(visit: Visit) -> str:

@@ -21,27 +21,6 @@ WATCHED_ON_MS = 1000
 #: what begins after an honest call was seen to be one
 LATER = ("restart", "replay", "bridge_later", "restarted", "reloaded")
 
-PREPARE = """
-from accounts.models import User
-from accounts.sessions import staff_actor
-from consults import consent, invitations, seats, visit
-from tests.signer import Signer
-from vault.models import Patient
-user = User.objects.get(email="garcia@riverside.example")
-by = staff_actor(user)
-answer = []
-for _ in range({runs}):
-    consult = visit.start(user, Patient.objects.order_by("created_at").first(), by)
-    seat = invitations.redeem(invitations.invite(consult, by)[1], source="")
-    here = seat.participant
-    here.identity_confirmed_at = here.joined_at
-    here.save()
-    visit.devices_tested(here, {{"camera": True, "microphone": True, "speaker": True}}, source="test")
-    hers = Signer()
-    consent.give(here, **hers.signed(hers.giving(here, "A")), source="")
-    visit.wait(here, source="")
-    answer.append([str(consult.id), seats.cookie_name(consult.id), seat.secret])
-"""
 #: counts the frames of the other side that this page shows; of those that count, see `begin_again`
 NOTE_FRAMES = """
 (() => {
@@ -134,7 +113,7 @@ def plan(product: Product, visits: list[list[str]], attacks: list[str]) -> None:
 
 
 def prepare(product: Product, attacks: list[str]) -> list[list[str]]:
-    visits: list[list[str]] = product.ask(PREPARE.format(runs=len(attacks)))
+    visits = visit.waiting(product, len(attacks))
     plan(product, visits, attacks)
     return visits
 

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from tests.benchmarks.join import PREPARE
 from tests.browser import product as products
 from tests.browser.product import Product
+from tests.browser.visit import waiting
 
 pytestmark = pytest.mark.engines
 
@@ -60,7 +60,7 @@ class Client:
 
 def test_a_flood_is_dropped_and_nobody_else_notices() -> None:
     with products.running() as running:
-        (rude, *rude_seat), (calm, *calm_seat) = running.ask(PREPARE.format(runs=2))
+        (rude, *rude_seat), (calm, *calm_seat) = waiting(running, 2)
         neighbour = Client(running, calm, *calm_seat)
         assert neighbour.hears(b'"state"')
         server = psutil.Process(running.process.pid)
