@@ -62,7 +62,7 @@ WORDS = {
     ),
     "uninvited": Words(
         "Uninvited participant",
-        "Somebody is in this visit by no invite that was used, or without having said who she is.",
+        "Somebody is in this visit by no invite that was used, or without having confirmed name and date of birth.",
         "End the visit, and start a new one with a new link.",
         "Treat the database as written to by somebody else: keep its logs, and tell the privacy officer.",
         "user-minus",
@@ -70,7 +70,7 @@ WORDS = {
     "consent_missing": Words(
         "Consent missing",
         "The patient was admitted, and there is no consent now.",
-        "Ask her to agree on her page, or end the visit: until then the call stays closed.",
+        "Ask the patient to agree on the visit's page, or end the visit: until then the call stays closed.",
         "Nothing to do on the server.",
         "hand-raised",
     ),

@@ -21,9 +21,9 @@ from vault.models import AuditEntry, Patient
 #: what shows something of her, or would have
 LOOKS = {
     "patient.view": "opened the masked record",
-    "consult.view": "opened her visit",
+    "consult.view": "opened their visit",
     "consult.note.read": "read notes",
-    "consent.voice.play": "listened to her consent",
+    "consent.voice.play": "listened to their consent",
     "patient.reveal": "read",
     "patient.canary": "read a decoy",
     "patient.change": "corrected the record",
@@ -31,9 +31,9 @@ LOOKS = {
     "patient.break_glass": "took emergency access",
     "invite.view": "looked at an invite",
     "review.view": "looked at it in a review",
-    "hold.view": "looked at the legal holds on her record",
+    "hold.view": "looked at the legal holds on their record",
     "board.visit": "looked at how the call went",
-    "audit.view": "looked at her entries in the log",
+    "audit.view": "looked at their entries in the log",
 }
 #: newest looks that are told
 MOST_LOOKS = 2_000

@@ -18,8 +18,8 @@ HELD = "This record is under legal hold, so nothing of it is erased. Lift the ho
 #: what an erasure leaves, and why
 STAYS = (
     "That visits took place, when and with whom, and the log of who did what with the record: "
-    "both are evidence, and neither holds a readable value of hers.",
-    "The consents she gave or withdrew: the words, the time and the method, without a readable name.",
+    "both are evidence, and neither holds a readable value of the record.",
+    "The consents that were given or withdrawn: the words, the time and the method, without a readable name.",
 )
 
 
@@ -35,14 +35,14 @@ def goes(patient: Patient) -> list[str]:
     """What an erasure destroys, in words."""
     there = export_facts.counts(patient)
     said = {
-        "notes": ("note of her visits", "notes of her visits"),
-        "recordings": ("recording of her voice", "recordings of her voice"),
+        "notes": ("note of the visits", "notes of the visits"),
+        "recordings": ("recording of the patient's voice", "recordings of the patient's voice"),
     }
     return [
         "Name, date of birth, and every other value of the record",
         *(export_facts.counted(there[name], *words) for name, words in said.items() if there[name]),
-        "Everything by which a search finds her",
-        "The names under her consents",
+        "Everything by which a search finds the patient",
+        "The names under the consents",
         "Visits that have not begun, and their links",
     ]
 
@@ -114,7 +114,7 @@ class Certificate:
             ("By", self.entry.person_name),
             ("Why", REASONS.get(detail["reason"], detail["reason"])),
             ("Fields destroyed", fields.capitalize()),
-            ("Destroyed besides", f"{detail['values']} sealed texts and recordings of her visits"),
+            ("Destroyed besides", f"{detail['values']} sealed texts and recordings of the visits"),
             ("Keys destroyed", f"{keys}, wrapped under {' and '.join(detail['keks'])}"),
             ("Entry of the log", str(self.entry.pk)),
         ]

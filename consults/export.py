@@ -50,11 +50,11 @@ def holds(patient: Patient) -> list[str]:
         "visits": ("visit: when, and with whom", "visits: when, and with whom"),
         "notes": ("note of the visits", "notes of the visits"),
         "consents": ("act of consent, with the exact words", "acts of consent, with the exact words"),
-        "recordings": ("recording of her voice", "recordings of her voice"),
+        "recordings": ("recording of the patient's voice", "recordings of the patient's voice"),
         "entries": ("entry of the log: who, what, why", "entries of the log: who, what, why"),
     }
     lines = [export_facts.counted(there[name], *words) for name, words in said.items() if there[name]]
-    return ["Who she is: every value of the record", *lines]
+    return ["Who the patient is: every value of the record", *lines]
 
 
 class NotExported(Exception):

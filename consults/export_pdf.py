@@ -92,12 +92,12 @@ def _visits(facts: Facts) -> Block:
 def _visit(visit: Visit) -> list[Block]:
     consult = visit.consult
     rows = [["With", visit.clinician.name], ["Arranged", moment(consult.created_at)]]
-    rows += [["She joined", moment(seat.joined_at)] for seat in visit.seats]
+    rows += [["The patient joined", moment(seat.joined_at)] for seat in visit.seats]
     rows += [["Began", moment(consult.admitted_at)]] if consult.admitted_at else []
     rows += [["Ended", moment(consult.ended_at)]] if consult.ended_at else []
     rows += [["Quality of the call", _quality(visit.quality)]] if visit.quality else []
     rows += [
-        ["Recorded", f"Her spoken consent, {recording.seconds:.0f} s, {moment(recording.created_at)}"]
+        ["Recorded", f"The spoken consent, {recording.seconds:.0f} s, {moment(recording.created_at)}"]
         for recording, _ in visit.recordings
     ]
     blocks: list[Block] = [

@@ -92,7 +92,7 @@ class SignForm(forms.Form):
 class DecoyForm(ConfirmedForm, PatientForm):
     """A patient, or a made-up one: nobody has a reason to read her."""
 
-    decoy = forms.BooleanField(label="She is made up: tell me when somebody reads her", required=False, initial=True)
+    decoy = forms.BooleanField(label="Made up: tell me when somebody reads this record", required=False, initial=True)
 
 
 class RevealForm(ConfirmedForm):

@@ -109,7 +109,10 @@ def _note_refusal(reader: Reader, patient: Patient, why: str, consult: UUID | No
 
 def _check_relation(reader: Reader, patient: Patient) -> None:
     if not may_read(reader.person, patient):
-        raise Refused("relation", "She has not confirmed who she is to you. If it cannot wait, use emergency access.")
+        raise Refused(
+            "relation",
+            "The patient has not confirmed name and date of birth to you. If it cannot wait, use emergency access.",
+        )
     if not reader.confirmed:
         raise Refused("confirm", "Type the current code from your authenticator app.")
 

@@ -74,7 +74,7 @@ def as_pdf(data: bytes) -> bytes:
 def _facts(report: Report) -> list[list[str]]:
     given = report.acts[0]
     rows = [["Signed as", given["name"]], ["By", _person(given["by"])]]
-    rows += [["With her", _person(given["witness"])]] if given["witness"] else []
+    rows += [["Present", _person(given["witness"])]] if given["witness"] else []
     rows += [["For", given["purpose"]], ["Signed on", _said(given["time"])], ["Holds until", _said(given["expires"])]]
     if report.withdrawn:
         how = "signed" if report.withdrawal_is_signed else "in the log only, not signed"

@@ -227,7 +227,7 @@ def looks(seat: Participant) -> list[Look]:
 
 def _did(entry: AuditEntry) -> str:
     """As the officer reads it, said to herself."""
-    return ", ".join(audit_lookers.did([entry])).replace(" her ", " your ")
+    return ", ".join(audit_lookers.did([entry])).replace(" their ", " your ")
 
 
 def proof(seat: Participant, entry: int, source: str) -> bytes:

@@ -138,5 +138,5 @@ def close_links(request: HttpRequest, patient_id: UUID) -> HttpResponse:
     """For a patient who calls because somebody else has her link."""
     patient = _patient(request, patient_id)
     closed = receipts.close_all(patient, sessions.actor(request))
-    messages.success(request, "Her links are closed for good." if closed else "None of her links was open.")
+    messages.success(request, "The links are closed for good." if closed else "No link was open.")
     return redirect("review-patient", patient.pk)

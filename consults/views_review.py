@@ -133,8 +133,8 @@ def review_decoy(request: HttpRequest) -> HttpResponse:
             for field, message in error.errors.items():
                 form.add_error(field, message)
         else:
-            said = "You are told when somebody reads her." if decoy else "Everything protected is sealed."
-            messages.success(request, f"She is among the patients. {said}")
+            said = "You are told when somebody reads the record." if decoy else "Everything protected is sealed."
+            messages.success(request, f"The record is among the patients'. {said}")
             return redirect("review")
     fresh = sessions.confirmed_recently(request.session)
     return render(request, "consults/review_decoy.html", {"form": form, "confirmed": fresh})

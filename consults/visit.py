@@ -121,7 +121,7 @@ def waiting_for(clinicians: Iterable[UUID]) -> QuerySet[Participant]:
 @transaction.atomic
 def start(clinician: User, patient: Patient, by: Actor, *, relay_only: bool = False) -> Consult:
     if patient.shredded_at:
-        raise NotNow("This record was erased. If she is your patient again, add her anew.")
+        raise NotNow("This record was erased. If the patient comes back, add a new record.")
     now = timezone.now()
     if (relay_only or clinician.clinic.relay_only) and not settings.TURN_URLS:
         raise NotNow("This clinic has no relay of its own, so a call over it could not open. Ask your operator.")
@@ -199,7 +199,7 @@ def admit(consult: Consult, by: Actor) -> Consult:
         raise NotNow("This consult has ended. Start a new one.")
     seat = consult.participants.filter(role=Participant.Role.PATIENT, left_at=None).first()
     if seat is None or seat.waiting_since is None or not consent.stands(consult.id):
-        raise NotNow("The patient is not ready yet: she has to agree to the consent first.")
+        raise NotNow("The patient is not ready yet: the consent comes first.")
     if consult.admitted_at is None:
         consult.admitted_at = timezone.now()
         consult.negotiation += 1

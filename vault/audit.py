@@ -72,10 +72,10 @@ ACTIONS = {
     "hold.place": "placed a legal hold: nothing is erased",
     "hold.view": "looked at the legal holds of a record",
     "hold.lift": "lifted a legal hold",
-    "receipt.open": "opened her own page by the link of her receipt",
+    "receipt.open": "opened the patient's own page by the link of the receipt",
     "receipt.take": "took the receipt of a consent",
-    "receipt.proof": "took the proof that somebody looked at her record",
-    "receipt.close": "closed the link of her receipt",
+    "receipt.proof": "took the proof that somebody looked at the record",
+    "receipt.close": "closed the link of the receipt",
     "vault.keys": "changed the vault's keys",
     "vault.tamper": "found a protected value that does not open",
     "admin.view": "looked at evidence in the admin",
@@ -101,12 +101,12 @@ ACTIONS = {
 
 #: Why a whole record left the clinic, or was erased; a reviewer reads the words, the log keeps the key.
 EXPORT_REASONS = {
-    "subject": "She asked for her data",
+    "subject": "The patient asked for the data",
     "transfer": "Another provider takes over",
     "authority": "A court or authority asks",
 }
 ERASURE_REASONS = {
-    "request": "She asked for it",
+    "request": "The patient asked for it",
     "retention": "The time for keeping it is over",
     "mistake": "It was added by mistake",
 }

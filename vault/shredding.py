@@ -98,5 +98,5 @@ def backup_readable_until(certificate: AuditEntry) -> str:
     since = f"since {timezone.localtime(last.at):%-d %B %Y, %H:%M %Z}" if last else "any more"
     return (
         f"No key that could open a backup made before is in the vault {since}."
-        " Nobody reads such a backup, unless she has a copy of the key file from then."
+        " Nobody reads such a backup, except with a copy of the key file from then."
     )

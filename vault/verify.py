@@ -172,7 +172,7 @@ def not_proven(report: Report, *, key_given: bool) -> list[str]:
     if unknown := [name for name in report.witnessed if name not in report.known]:
         said.append(f"That a witness is who its name says: {', '.join(unknown)}. Compare the keys of the witnesses.")
     if report.erased:
-        said.append("What she said aloud: the clinic erased the recording, and only its digest was signed.")
+        said.append("What was said aloud: the clinic erased the recording, and only its digest was signed.")
     if report.withdrawn and not report.withdrawal_is_signed:
         said.append("Who withdrew: nobody signed the withdrawal, and only the clinic's log says that it took place.")
     elif report.withdrawn and report.acts[0]["key"] != report.acts[1]["key"]:

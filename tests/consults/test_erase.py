@@ -125,7 +125,7 @@ def test_the_certificate_says_what_was_destroyed(cast, told, by):
     erase(cast.patient, by)
     certificate = erasing.certificate(Patient.objects.get(pk=cast.patient.pk))
     facts = dict(certificate.facts)
-    assert facts["Why"] == "She asked for it"
+    assert facts["Why"] == "The patient asked for it"
     assert facts["Fields destroyed"].startswith("Name, date of birth, national id")
     assert facts["Destroyed besides"].startswith("4 sealed texts and recordings")
     assert keys().current_id.hex() in facts["Keys destroyed"]
@@ -177,7 +177,7 @@ def test_the_certificate_comes_as_pdf(officer, cast, path, typed):
     assert answer["Content-Disposition"] == f'attachment; filename="erasure-{cast.patient.record_number}.pdf"'
     shown = subprocess.run(["pdftotext", "-", "-"], input=answer.content, capture_output=True, check=True, timeout=60)
     text = " ".join(shown.stdout.decode().split())
-    for said in ("Certificate of erasure", "She asked for it", "A backup made before", "Page 1 of 1"):
+    for said in ("Certificate of erasure", "The patient asked for it", "A backup made before", "Page 1 of 1"):
         assert said in text
 
 

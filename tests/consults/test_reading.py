@@ -79,7 +79,7 @@ def test_the_record_says_what_opens_it(cast):
     visit.start(cast.clinician, cast.patient, BY)
     browser, where = sign_in(cast.clinician), reverse("patient", args=[cast.patient.id])
     shut = browser.get(where).content.decode()
-    assert "once she has confirmed who she is" in shut
+    assert "once the patient has confirmed name and date of birth" in shut
     assert reverse("emergency", args=[cast.patient.id]) in shut
     assert "Show values" not in shut
     bring_to("identified", cast.clinician, cast.patient)

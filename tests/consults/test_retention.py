@@ -461,11 +461,11 @@ def test_an_officer_closes_the_links_of_a_patient_who_calls(cast):
     now, other = written(cast), bring_to("waiting", cast.colleague, cast.colleagues_patient)
     officer = sign_in(cast.officer)
     record = reverse("review-patient", args=[cast.patient.pk])
-    assert "to her own page" in officer.get(record).content.decode()
+    assert "to the patient's own page" in officer.get(record).content.decode()
     officer.post(reverse("links-close", args=[cast.patient.pk]))
     assert receipts.open_links(cast.patient).count() == 0
     assert receipts.open_links(cast.colleagues_patient).count() == 1
     entry = AuditEntry.objects.get(action="receipt.close")
     assert (entry.person, entry.consult) == (str(cast.officer.pk), str(now.consult.pk))
-    assert "to her own page" not in officer.get(record).content.decode()
+    assert "to the patient's own page" not in officer.get(record).content.decode()
     assert Browser().post(reverse("receipt-open"), receipt_form(other, OTHER)).status_code == 200

@@ -176,7 +176,7 @@ def test_a_long_cut_ends_by_itself_and_sends_to_the_telephone_only_after_half_a_
         number = call.product.ask(NUMBER.replace("CONSULT", call.visit.consult))
         assert number.startswith("tel:+")
         expect(told.get_by_role("link")).to_have_attribute("href", number)
-        expect(call.room.locator("[data-call-message-text]")).to_contain_text("call her")
+        expect(call.room.locator("[data-call-message-text]")).to_contain_text("call by telephone")
     rest(call.room, ends - time.monotonic())
     sees_again(call, within=30)
     expect(told).to_be_hidden()

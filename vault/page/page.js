@@ -127,7 +127,7 @@ function notProven(report, keyGiven) {
   if (!keyGiven) said.push(`That the log is your clinic’s: compare its key with the one the clinic gives: ${report.log?.vkey}`);
   if (report.witnessed.size === 0) said.push("The time: it is that of the clinic’s own clock, and no witness confirms it.");
   else said.push(`That a witness is who its name says: ${[...report.witnessed.keys()].join(", ")}. Compare the keys of the witnesses.`);
-  if (report.erased) said.push("What she said aloud: the clinic erased the recording, and only its digest was signed.");
+  if (report.erased) said.push("What was said aloud: the clinic erased the recording, and only its digest was signed.");
   if (report.withdrawn && report.acts.length < 2) {
     said.push("Who withdrew: nobody signed the withdrawal, and only the clinic’s log says that it took place.");
   } else if (report.withdrawn && report.acts[0].key !== report.acts[1].key) {

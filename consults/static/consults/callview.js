@@ -182,7 +182,7 @@ export class CallView {
     const clinician = this.role === "clinician";
     if (state && !state.gate) {
       return clinician
-        ? "There is no consent now, so the call is closed. It opens again as soon as the patient agrees on her page."
+        ? "There is no consent now, so the call is closed. It opens again as soon as the patient agrees on the visit's page."
         : "The call is closed.";
     }
     const here = !state || (clinician ? state.patient_here : state.clinician_here);
@@ -193,7 +193,7 @@ export class CallView {
     }
     if (!here) {
       return clinician
-        ? `${other} is not connected now. The call opens by itself when she is back; if she does not come, call her.`
+        ? `${other} is not connected now. The call opens by itself when the patient is back. If that takes long, call by telephone.`
         : `${other} is not connected now. Stay here: the call opens by itself.`;
     }
     if (this.connection === "failed") {

@@ -113,9 +113,9 @@ function go(state) {
 
 /** @param {State} state */
 function admission(state) {
-  if (state.stage === "invited") return "You can admit the patient when she is in the waiting room.";
-  if (state.stage !== "waiting") return "The patient is getting ready. You can admit her when she is in the waiting room.";
-  if (!state.patient_here) return "She waits, but her page is not connected now. The call opens when she is back.";
+  if (state.stage === "invited") return "You can admit the patient from the waiting room.";
+  if (state.stage !== "waiting") return "The patient is getting ready. You can admit from the waiting room.";
+  if (!state.patient_here) return "The patient waits, but the page is not connected now. The call opens when it is back.";
   return "The patient is ready and waits for you.";
 }
 
