@@ -186,8 +186,9 @@ class VisitConsumer(Watched):
         if self.visitor and self.view and self.gate and self.view.consult.phoned_at is None:
             try:
                 await presence.phoned_async(self.consult_id, self.visitor.actor)
-            except DatabaseError:  # the page says it again when it is back
+            except DatabaseError:
                 logger.exception("that a visit goes on by telephone could not be written down")
+                await self.fault("unwritten", "That you go on by telephone is written down later.")
 
     def not_open(self, frame: protocol.Description | protocol.Candidate) -> tuple[str, str] | None:
         """Why this leg may not be negotiated now: a fault's code and words, both empty to say nothing. None: it may."""

@@ -126,7 +126,8 @@ def test_the_marks_of_a_visit_go_with_it_and_those_of_old_ones_too(running: Prod
     page = in_a_call(visit, browser)
     for side in (page, visit.room):
         assert side.evaluate(marks) == [f"telehealth-to-prove.{visit.consult}"]
-        side.evaluate("localStorage.setItem('telehealth-to-prove.old', Date.now() - 8 * 24 * 3600_000)")
+        old = "JSON.stringify({ at: Date.now() - 8 * 24 * 3600_000 })"
+        side.evaluate(f"localStorage.setItem('telehealth-to-prove.old', {old})")
     page.reload()
     until(page, f"({marks}).length === 1")
     course.end(visit)
@@ -179,7 +180,8 @@ def test_start_opens_the_link_that_is_shown_with_its_own_secret(running: Product
         course.shows(side, "link")
 
 
-def test_after_an_alarm_nothing_is_shown_before_words_were_compared(running: Product, browser: Browser) -> None:
+def alarmed(running: Product, browser: Browser) -> tuple[course.Visit, Page]:
+    """A call by a mailed link, of whose words the patient has said that they differ."""
     visit = started(running, browser)
     course.mail_link(visit)
     page = in_a_call(visit, browser)
@@ -190,8 +192,47 @@ def test_after_an_alarm_nothing_is_shown_before_words_were_compared(running: Pro
     page.locator("[data-proof-differ]").click()
     for side in (page, visit.room):
         expect(side.locator("[data-proof-alarm]")).to_be_visible()
+    return visit, page
+
+
+def test_after_an_alarm_nothing_is_shown_before_words_were_compared(running: Product, browser: Browser) -> None:
+    visit, page = alarmed(running, browser)
     for side in (page, visit.room):
         side.locator("[data-alarm-again]").click()
     for side in (page, visit.room):
         shows_nobody(side)
     goes_on_once_compared(page, visit.room)
+
+
+def test_another_mailed_link_does_not_lift_what_an_alarm_has_shut_where_the_store_has_lost_it(
+    running: Product, browser: Browser
+) -> None:
+    visit, page = alarmed(running, browser)
+    for side in (page, visit.room):
+        side.evaluate("new Promise((done) => (indexedDB.deleteDatabase('telehealth-visits').onsuccess = done))")
+    linksecret = visit.room.evaluate(
+        "performance.getEntriesByType('resource').find(({ name }) => /linksecret[^/]*[.]js$/.test(name)).name"
+    )
+    visit.room.evaluate(
+        "([script, consult]) => import(script).then((of) => of.mailed(consult))", [linksecret, visit.consult]
+    )
+    for side in (page, visit.room):
+        side.locator("[data-alarm-again]").click()
+    for side in (page, visit.room):
+        shows_nobody(side)
+    goes_on_once_compared(page, visit.room)
+
+
+def test_three_alarms_are_counted_also_where_the_store_fails(running: Product, browser: Browser) -> None:
+    visit, page = alarmed(running, browser)
+    page.context.add_init_script(FAILING["throws"])
+    for again in (True, False):
+        for side in (page, visit.room):
+            side.locator("[data-alarm-again]").click()
+        shows_nobody(page)
+        page.locator("[data-proof-chip]").click()
+        page.locator("[data-proof-words] li").nth(3).wait_for()
+        page.locator("[data-proof-differ]").click()
+        for side in (page, visit.room):
+            expect(side.locator("[data-proof-alarm]")).to_be_visible()
+            expect(side.locator("[data-alarm-again]")).to_be_visible(visible=again)

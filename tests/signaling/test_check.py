@@ -336,6 +336,27 @@ def test_what_cannot_be_looked_at_is_shut_until_it_can():
     ]
 
 
+def test_what_a_person_says_does_not_wait_behind_what_the_server_says():
+    """Nor does a look: steps beyond what two pages ever say are dropped, and said again by whoever meant them."""
+    assert ask(f"""{PROVED}
+      const states = [await now()];
+      const about = {{ from: "patient", peer: TAB.clinician, negotiation: 1, step: "seen", key: "" }};
+      const value = await proof.seenWord("patient", me.check.run.facts);
+      const detail = {{ kind: "proof", ...about, value }};
+      for (let i = 0; i < 5000; i += 1) me.wire.dispatchEvent(new CustomEvent("proof", {{ detail }}));
+      const waiting = me.check.waiting;
+      me.check.disagree();
+      states.push([me.says.state, me.says.due, me.call.sends, me.call.shows]);
+      await me.settled();
+      told = [states, waiting, me.check.waiting, me.outcome()];
+    """) == [
+        [["link", False, "all", "all"], ["failed", False, "none", "none"]],
+        64,
+        0,
+        {**FAILED, "why": "differ"},
+    ]
+
+
 def test_a_call_that_is_proved_each_time_may_come_up_as_often_as_it_likes():
     assert ask(f"""{PROVED}
       const states = new Set();

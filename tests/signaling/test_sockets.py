@@ -496,6 +496,21 @@ async def test_a_visit_that_goes_on_by_telephone_is_written_down_once(sockets):
     assert rows == ["patient"]
 
 
+async def test_that_a_visit_goes_on_by_telephone_is_said_again_where_it_could_not_be_written(sockets, monkeypatch):
+    _clinician, patient = await sockets.in_call(now := await sockets.visit("admitted"))
+
+    async def away(*_):
+        raise OperationalError
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(presence, "phoned_async", away)
+        await patient.send({"kind": "phone"})
+        assert (await patient.until("fault"))["code"] == "unwritten"
+    assert await _do(lambda: now.fresh().consult.phoned_at) is None
+    await patient.send({"kind": "phone"})
+    assert (await patient.until("state", phoned=True))["gate"]
+
+
 async def test_before_admission_nobody_is_sent_to_the_telephone(sockets):
     now = await sockets.visit("waiting")
     patient = await (await sockets.patient(now)).hello()

@@ -5,6 +5,8 @@ from tests.signaling import node
 #: a page whose call was closed by its check, at each of these moments; how often it has said "phone" by then
 PLAY = """
 import { Uplink } from "%s";
+const later = globalThis.setTimeout;
+globalThis.setTimeout = (work, ms) => later(work, ms / 1000);
 const wire = Object.assign(new EventTarget(), { state: null, closed: false, up: true, said: 0 });
 wire.send = ({ kind }) => {
   wire.said += wire.up && kind === "phone" ? 1 : 0;
@@ -23,6 +25,14 @@ const happen = {
     check.state = "link";
     check.dispatchEvent(new CustomEvent("proof"));
   },
+  unwritten: async () => {
+    wire.dispatchEvent(new CustomEvent("fault", { detail: { code: "unwritten" } }));
+    await new Promise((done) => later(done, 50));
+  },
+  other: async () => {
+    wire.dispatchEvent(new CustomEvent("fault", { detail: { code: "stale" } }));
+    await new Promise((done) => later(done, 50));
+  },
   lost: () => (wire.up = false),
   back: () => {
     wire.up = true;
@@ -31,7 +41,7 @@ const happen = {
 };
 const said = [];
 for (const moment of JSON.parse(process.argv[1])) {
-  if (typeof moment === "string") happen[moment]();
+  if (typeof moment === "string") await happen[moment]();
   else {
     wire.state = moment;
     wire.dispatchEvent(new CustomEvent("state"));
@@ -61,6 +71,12 @@ def test_a_check_that_ends_the_call_is_said_once_and_until_the_server_has_it():
 def test_a_socket_that_came_back_says_it_again():
     said, stopped = play(OPEN, "heed", "lost", "alarm", "back", "lost", "back", KNOWN, "back")
     assert said == [0, 0, 0, 0, 1, 1, 2, 2, 2]
+    assert stopped
+
+
+def test_what_the_server_could_not_write_down_is_said_again():
+    said, stopped = play(OPEN, "heed", "alarm", "other", "unwritten", OPEN, "unwritten", KNOWN)
+    assert said == [0, 0, 1, 1, 2, 2, 3, 3]
     assert stopped
 
 

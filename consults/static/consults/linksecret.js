@@ -19,6 +19,10 @@ const STORE = "links";
 /** both with the consult after them: a tab may open the links of two visits */
 const CARRIED = "telehealth-link-secret.";
 const TO_PROVE = "telehealth-to-prove.";
+/**
+ * Beside the store, which may fail or lose what it had. `byLink`: for no other reason than a link's secret.
+ * @typedef {{at: number, byLink: boolean, failures: number}} Mark
+ */
 /** an invite lives two days and a visit ends; what a closed browser left behind goes after this */
 const KEPT_FOR = 7 * 24 * 3600_000;
 /** a certificate that ends in a call would end the call */
@@ -41,7 +45,7 @@ export function carry(consult, secret) {
 export async function claim(consult) {
   const secret = recall("sessionStorage", CARRIED + consult);
   if (secret === null) return;
-  mark(consult);
+  mark(consult, { byLink: true });
   const key = await secretKey(secret);
   await change(consult, (kept) => ({ ...kept, keys: key ? [key] : kept.keys, required: true }));
   drop("sessionStorage", CARRIED + consult);
@@ -57,7 +61,8 @@ export async function carried(consult) {
   const secret = recall("sessionStorage", CARRIED + consult);
   const key = await secretKey(secret ?? "");
   const keys = key ? [await linkKey(key)] : [];
-  return { keys, required: secret !== null || marked(consult), compared: [], failures: 0 };
+  const before = marked(consult);
+  return { keys, required: secret !== null || before !== null, compared: [], failures: before?.failures ?? 0 };
 }
 
 /**
@@ -73,7 +78,7 @@ export async function made(consult, secret) {
 /** The server mails a link: it knows all that is in it. @param {string} consult */
 export async function mailed(consult) {
   const kept = await change(consult, (before) => ({ ...before, required: false }));
-  if (!mustProve(kept)) drop("localStorage", TO_PROVE + consult);
+  if (!mustProve(kept) && marked(consult)?.byLink) drop("localStorage", TO_PROVE + consult);
 }
 
 /**
@@ -82,7 +87,7 @@ export async function mailed(consult) {
  * @param {string} fingerprint
  */
 export async function compared(consult, fingerprint) {
-  mark(consult);
+  mark(consult, { byLink: false });
   const among = (/** @type {string[]} */ before) => [...new Set([...before, fingerprint])].slice(-MOST_COMPARED);
   await change(consult, (kept) => ({ ...kept, compared: among(kept.compared) }));
 }
@@ -101,7 +106,7 @@ export async function certificate(consult, fresh) {
 
 /** Somebody may have been in between: the next try shows nobody unproved. @param {string} consult */
 export async function failed(consult) {
-  mark(consult);
+  mark(consult, { byLink: false, failures: (marked(consult)?.failures ?? 0) + 1 });
   await change(consult, (kept) => ({ ...kept, failures: kept.failures + 1 }));
 }
 
@@ -111,8 +116,10 @@ export async function failed(consult) {
  */
 export async function known(consult) {
   const kept = await change(consult, (before) => before);
-  const { keys, compared, failures } = kept;
-  return { keys: await Promise.all(keys.map(linkKey)), required: mustProve(kept) || marked(consult), compared, failures };
+  const { keys, compared } = kept;
+  const before = marked(consult);
+  const failures = Math.max(kept.failures, before?.failures ?? 0);
+  return { keys: await Promise.all(keys.map(linkKey)), required: mustProve(kept) || before !== null, compared, failures };
 }
 
 /** @param {string} consult */
@@ -127,19 +134,44 @@ function mustProve({ required, compared, failures }) {
   return required || compared.length > 0 || failures > 0;
 }
 
-/** Beside the store, which may fail or lose what it had. @param {string} consult */
-function mark(consult) {
-  keep("localStorage", TO_PROVE + consult, String(Date.now()));
+/**
+ * @param {string} consult
+ * @param {{byLink: boolean, failures?: number}} why
+ */
+function mark(consult, { byLink, failures = 0 }) {
+  const before = marked(consult);
+  const most = Math.max(failures, before?.failures ?? 0);
+  const kept = { at: Date.now(), byLink: byLink && (before?.byLink ?? true), failures: most };
+  keep("localStorage", TO_PROVE + consult, JSON.stringify(kept));
 }
 
-/** @param {string} consult */
+/**
+ * @param {string} consult
+ * @returns {Mark | null}
+ */
 function marked(consult) {
-  return recall("localStorage", TO_PROVE + consult) !== null;
+  return readMark(TO_PROVE + consult);
+}
+
+/**
+ * @param {string} name
+ * @returns {Mark | null}
+ */
+function readMark(name) {
+  const text = recall("localStorage", name);
+  if (text === null) return null;
+  // Unreadable: there was something to prove, and that is all one knows.
+  const unknown = { at: Date.now(), byLink: false, failures: 0 };
+  try {
+    return { ...unknown, ...JSON.parse(text) };
+  } catch {
+    return unknown;
+  }
 }
 
 function dropOldMarks() {
   for (const name of names("localStorage", TO_PROVE)) {
-    if (Date.now() - Number(recall("localStorage", name)) > KEPT_FOR) drop("localStorage", name);
+    if (Date.now() - (readMark(name)?.at ?? 0) > KEPT_FOR) drop("localStorage", name);
   }
 }
 
@@ -151,7 +183,7 @@ function dropOldMarks() {
 async function change(consult, how) {
   dropOldMarks();
   const kept = await changeInStore(consult, how);
-  if (mustProve(kept)) mark(consult);
+  if (mustProve(kept)) mark(consult, { byLink: kept.compared.length === 0 && kept.failures === 0 });
   return kept;
 }
 

@@ -113,7 +113,7 @@ function show(dialog, told) {
 
 /** Whether these words have only just come. @param {HTMLDialogElement} dialog */
 function isFresh(dialog) {
-  return performance.now() - Number(dialog.dataset.since ?? 0) < READ_FOR_MS;
+  return dialog.dataset.read !== dialog.dataset.seed;
 }
 
 /**
@@ -123,9 +123,12 @@ function isFresh(dialog) {
 function fill(dialog, { seed, words, pictures }) {
   if (dialog.dataset.seed === seed) return;
   dialog.dataset.seed = seed;
-  dialog.dataset.since = String(performance.now());
   const same = find("[data-proof-same]", HTMLButtonElement, dialog);
-  setTimeout(() => (same.disabled = isFresh(dialog)), READ_FOR_MS);
+  setTimeout(() => {
+    if (dialog.dataset.seed !== seed) return;
+    dialog.dataset.read = seed;
+    same.disabled = false;
+  }, READ_FOR_MS);
   const list = find("[data-proof-words]", HTMLElement, dialog);
   list.replaceChildren(...words.map((number) => item(document.createTextNode(WORD_LIST[number] ?? ""))));
   const drawn = find("template[data-proof-glyphs]", HTMLTemplateElement, dialog).content.children;

@@ -79,7 +79,8 @@ export class Call extends EventTarget {
     this.listener = (/** @type {Event} */ event) => {
       const frame = /** @type {CustomEvent} */ (event).detail;
       this.sendPrepared(frame);
-      this.enqueue(() => this.heard(frame));
+      const peer = String(wire.state?.peer ?? "");
+      this.enqueue(() => this.heard(frame, peer));
     };
     for (const kind of ["state", "description", "candidate"]) wire.addEventListener(kind, this.listener);
     this.meter = setInterval(() => this.measure(), MEASURE_EVERY);
@@ -99,7 +100,7 @@ export class Call extends EventTarget {
     wire.addEventListener("greeting", this.greeting);
     addEventListener("online", this.network);
     wire.addEventListener("up", this.socketUp);
-    if (wire.state) this.enqueue(() => this.heard(/** @type {any} */ (wire.state)));
+    if (wire.state) this.enqueue(() => this.heard(/** @type {any} */ (wire.state), ""));
   }
 
   /**
@@ -249,13 +250,18 @@ export class Call extends EventTarget {
     return this.pc.getTransceivers().find((t) => t.receiver.track.kind === kind)?.sender ?? null;
   }
 
-  /** @param {any} frame */
-  async heard(frame) {
+  /**
+   * @param {any} frame
+   * @param {string} peer the other page when the frame came
+   */
+  async heard(frame, peer) {
     if (this.closed) return;
     if (frame.kind === "state") {
-      // One that waited while a newer one came says nothing any more: the offer may have left by the newer one.
-      if (frame === this.wire.state) await this.gateChanged(frame);
+      // One that waited while a newer one came says nothing any more: the offer may have left by the newer one. That
+      // is taken at once, so that what came between them is not taken for the page's before.
+      await this.gateChanged(this.wire.state);
     } else if (frame.leg !== "call" || frame.negotiation !== this.negotiation) return;
+    else if (peer && this.peer && peer !== this.peer) return; // of a page that has gone
     else if (frame.kind === "description") await this.described(frame);
     else if (frame.kind === "candidate") await this.trickled(frame);
   }
@@ -368,6 +374,8 @@ export class Call extends EventTarget {
       this.tell("foreign", {});
       return;
     }
+    // Now, not when somebody has looked: until then another description could take this one's place.
+    this.expected = namedFingerprint(frame.sdp) ?? "";
     const collision = frame.type === "offer" && (this.makingOffer || this.pc.signalingState !== "stable");
     this.ignoring = !this.polite && collision;
     if (this.ignoring && this.pc.signalingState === "have-local-offer") this.sendDescription(); // she may not have it

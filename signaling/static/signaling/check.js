@@ -33,6 +33,8 @@ const REPORT_NONE_AFTER = 3000;
 const STUCK_AFTER = 4000;
 const UNDESCRIBED_AFTER = 8000;
 const EARLY_FRAMES = 16;
+/** steps that wait for their turn; what is beyond is said again, and what else waits does not wait for long */
+const MOST_WAITING = 64;
 /** new words this often on one page are not people who reload: whoever is in between may be waiting for luck */
 const MOST_RUNS = 64;
 
@@ -80,11 +82,17 @@ export class Check extends EventTarget {
     /** @type {Promise<void>} */
     this.queue = Promise.resolve();
     call.addEventListener("transport", () => this.changed());
-    call.addEventListener("foreign", () => this.enqueue(() => this.fail("certificate")));
+    call.addEventListener("foreign", () => this.failNow("certificate"));
+    this.waiting = 0;
     wire.addEventListener("proof", (event) => {
       const frame = /** @type {CustomEvent} */ (event).detail;
       const peer = String(wire.state?.peer ?? "");
-      this.enqueue(() => this.heard(frame, peer));
+      if (this.waiting >= MOST_WAITING) return;
+      this.waiting += 1;
+      this.enqueue(async () => {
+        this.waiting -= 1;
+        await this.heard(frame, peer);
+      });
     });
     wire.addEventListener("fault", (event) => {
       if (/** @type {CustomEvent} */ (event).detail.code === "unwritten") setTimeout(() => (this.reported = ""), 5000);
@@ -94,10 +102,7 @@ export class Check extends EventTarget {
 
   /** @param {() => Promise<void>} step */
   enqueue(step) {
-    this.queue = this.queue.then(step).catch((error) => {
-      // Says which step failed, never what was in it. What was not found out stays shut.
-      console.warn("check:", error instanceof Error ? error.name : "error");
-    });
+    this.queue = this.queue.then(step).catch(told);
   }
 
   /** @returns {Role} */
@@ -416,7 +421,15 @@ export class Check extends EventTarget {
 
   /** This side's person has compared, and they differ. */
   disagree() {
-    this.enqueue(() => this.fail("differ"));
+    this.failNow("differ");
+  }
+
+  /**
+   * Not behind what waits its turn: the server says how much that is.
+   * @param {string} why
+   */
+  failNow(why) {
+    this.fail(why).catch(told);
   }
 
   /**
@@ -428,8 +441,8 @@ export class Check extends EventTarget {
     this.why = why;
     this.become("failed");
     this.settle();
-    if (this.call.negotiation >= 0 && this.call.peer) this.say("differ", await proof.agreement(this.role, this.run?.seed ?? ""));
     this.call.close();
+    if (this.call.negotiation >= 0 && this.call.peer) this.say("differ", await proof.agreement(this.role, this.run?.seed ?? ""));
     await this.report();
   }
 
@@ -509,6 +522,14 @@ export class Check extends EventTarget {
   close() {
     clearInterval(this.timer);
   }
+}
+
+/**
+ * Says that a step failed, never what was in it. What was not found out stays shut.
+ * @param {unknown} error
+ */
+function told(error) {
+  console.warn("check:", error instanceof Error ? error.name : "error");
 }
 
 /**

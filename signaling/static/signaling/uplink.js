@@ -8,6 +8,8 @@ import { next, top } from "./ladder.js";
 /** @typedef {import("./ladder.js").Step} Step */
 
 const LOOK_EVERY = 2000;
+/** what the server could not write down is said again after this */
+const UNWRITTEN_FOR = 5000;
 
 /** @type {Record<Step, {active: boolean, maxBitrate: number, scaleResolutionDownBy: number, maxFramerate: number}>} */
 const SENT = {
@@ -42,6 +44,10 @@ export class Uplink extends EventTarget {
     });
     wire.addEventListener("state", () => {
       if (!wire.state?.gate) this.told = false; // who speaks to a shut gate is not heard
+    });
+    wire.addEventListener("fault", (event) => {
+      const { code } = /** @type {CustomEvent} */ (event).detail;
+      if (code === "unwritten") setTimeout(() => (this.told = false), UNWRITTEN_FOR);
     });
     this.clock = setInterval(() => void this.look(), LOOK_EVERY);
   }
