@@ -103,3 +103,17 @@ def test_what_a_page_said_that_has_gone_is_not_taken_for_the_next_ones():
       await settled();
       told = [made.at(-1).taken.map((one) => one === sdp(LAST)), foreign];
     """) == [[True], 0]
+
+
+def test_what_a_page_said_that_went_at_once_is_not_taken_for_the_next_ones():
+    assert ask("""
+      call.enqueue(() => sleep(50)); // busy
+      state(TAB.next);
+      offer(NEXT);
+      state("");
+      await settled();
+      state(TAB.last);
+      offer(LAST);
+      await settled();
+      told = [made.at(-1).taken.map((one) => one === sdp(LAST)), foreign];
+    """) == [[True], 0]

@@ -163,7 +163,8 @@ function readMark(name) {
   // Unreadable: there was something to prove, and that is all one knows.
   const unknown = { at: Date.now(), byLink: false, failures: 0 };
   try {
-    return { ...unknown, ...JSON.parse(text) };
+    const read = JSON.parse(text);
+    return { ...unknown, ...(typeof read === "number" ? { at: read } : read) }; // once it was the time alone
   } catch {
     return unknown;
   }
@@ -183,7 +184,8 @@ function dropOldMarks() {
 async function change(consult, how) {
   dropOldMarks();
   const kept = await changeInStore(consult, how);
-  if (mustProve(kept)) mark(consult, { byLink: kept.compared.length === 0 && kept.failures === 0 });
+  const { compared, failures } = kept;
+  if (mustProve(kept)) mark(consult, { byLink: compared.length === 0 && failures === 0, failures });
   return kept;
 }
 

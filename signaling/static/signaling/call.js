@@ -261,7 +261,7 @@ export class Call extends EventTarget {
       // is taken at once, so that what came between them is not taken for the page's before.
       await this.gateChanged(this.wire.state);
     } else if (frame.leg !== "call" || frame.negotiation !== this.negotiation) return;
-    else if (peer && this.peer && peer !== this.peer) return; // of a page that has gone
+    else if (peer && peer !== this.peer) return; // of a page that has gone
     else if (frame.kind === "description") await this.described(frame);
     else if (frame.kind === "candidate") await this.trickled(frame);
   }
