@@ -10,19 +10,19 @@ MAX_MEDIA_LINES = 6
 _PROFILES = {"audio": "UDP/TLS/RTP/SAVPF", "video": "UDP/TLS/RTP/SAVPF", "application": "UDP/DTLS/SCTP"}
 #: printable ASCII; other parsers end a line, or a blank, at other characters too
 _PRINTABLE = bytes(range(0x20, 0x7F))
+#: no browser of a call writes these: keys in the clear, somebody to ask who this is, addresses beside the candidates
+_REFUSED = ("crypto", "identity", "remote-candidates")
 #: lines to look at one by one: all but those that browsers write and no rule names. Firefox's parser reads an
 #: attribute's name in any case and passes over blanks and colons before it, Chromium's does not: what is not in
 #: this one form means one thing here and another there. A single search, for speed: a frame is read in less time
 #: than a loop over its lines takes
 _CLOSER_LOOK = re.compile(
-    r"\r\n(?!a=(?!fingerprint|crypto|identity|remote-candidates)[a-z][a-z0-9-]*+[:\r]|s=|b=[^\r]"
+    rf"\r\n(?!a=(?!fingerprint|{'|'.join(_REFUSED)})[a-z][a-z0-9-]*+[:\r]|s=|b=[^\r]"
     r"|v=0\r|o=\S+ \d+ \d+ IN IP[46] \S+\r|t=\d+ \d+\r|c=IN IP[46] \S+\r)([^\r]*)",
     re.A,
 )
 _MEDIA_LINE = re.compile(r"m=([a-z]+) \d{1,5} ([A-Z/]+)(?: [\w-]+)+", re.A)
 _FINGERPRINT = re.compile(r"a=fingerprint:sha-(?:256|384|512) [0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){31,63}")
-#: no browser of a call writes these: keys in the clear, somebody to ask who this is, addresses beside the candidates
-_REFUSED = ("a=crypto", "a=identity", "a=remote-candidates")
 _MEDIA_OF_LEG = {"call": {"audio", "video"}, "monitor": {"application"}, "voice": {"audio"}}
 _CANDIDATE = re.compile(
     r"candidate:[!-~]{1,32} [12] (?:udp|tcp|UDP|TCP) \d{1,10} ([!-~]{1,255}) (\d{1,5})"
@@ -70,7 +70,7 @@ def check_description(sdp: str, leg: str) -> None:
             fingerprints += 1
             if not _FINGERPRINT.fullmatch(line):
                 raise BadDescription("fingerprint")
-        elif line.startswith(_REFUSED):
+        elif line.startswith(_REFUSED, 2):
             raise BadDescription("an attribute that is not passed on")
         elif match := _MEDIA_LINE.fullmatch(line):
             media += 1

@@ -58,6 +58,12 @@ let told;
 console.log(JSON.stringify(told));
 process.exit(0);
 """
+#: a call that is there, and takes a description at this moment
+BUSY = """
+      state(TAB.doctor);
+      offer(DOCTOR);
+      await settled();
+      offer(DOCTOR); // busy with that"""
 
 
 def ask(script: str):
@@ -77,25 +83,17 @@ def test_a_connection_takes_the_certificate_of_its_first_description_and_no_othe
 
 def test_a_page_at_the_other_end_that_was_loaded_anew_is_another_one():
     """What came between two words of the server is not taken for the page's before, busy as this one was meanwhile."""
-    assert ask("""
-      state(TAB.doctor);
-      offer(DOCTOR);
-      await settled();
-      offer(DOCTOR); // busy with that
+    assert ask(f"""{BUSY}
       state(TAB.next);
       offer(NEXT);
-      state(TAB.next, { place: 1 });
+      state(TAB.next, {{ place: 1 }});
       await settled();
       told = [made.at(-1).taken.map((one) => one === sdp(NEXT)), foreign];
     """) == [[True], 0]
 
 
 def test_what_a_page_said_that_has_gone_is_not_taken_for_the_next_ones():
-    assert ask("""
-      state(TAB.doctor);
-      offer(DOCTOR);
-      await settled();
-      offer(DOCTOR); // busy with that
+    assert ask(f"""{BUSY}
       state(TAB.next);
       offer(NEXT);
       state(TAB.last);

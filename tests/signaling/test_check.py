@@ -284,10 +284,11 @@ PROVED = """
         await me.hears("seen", await proof.seenWord("patient", me.check.run.facts));
         await me.hears("link", await proof.linkTag(key, "patient", me.check.run.facts), { key: key.id });
       };
+      const shown = () => [me.says.state, me.says.due, me.call.sends, me.call.shows];
       const now = async () => {
         me.check.changed();
         await me.settled();
-        return [me.says.state, me.says.due, me.call.sends, me.call.shows];
+        return shown();
       };
       await hears();
       me.told();
@@ -324,7 +325,7 @@ def test_what_cannot_be_looked_at_is_shut_until_it_can():
       transport.getRemoteCertificates = () => {{ throw new TypeError("gone"); }};
       states.push(await now());
       await hears();
-      states.push([me.says.state, me.says.due, me.call.sends, me.call.shows]);
+      states.push(shown());
       transport.getRemoteCertificates = () => [leaf];
       states.push(await now());
       told = states;
@@ -346,7 +347,7 @@ def test_what_a_person_says_does_not_wait_behind_what_the_server_says():
       for (let i = 0; i < 5000; i += 1) me.wire.dispatchEvent(new CustomEvent("proof", {{ detail }}));
       const waiting = me.check.waiting;
       me.check.disagree();
-      states.push([me.says.state, me.says.due, me.call.sends, me.call.shows]);
+      states.push(shown());
       await me.settled();
       told = [states, waiting, me.check.waiting, me.outcome()];
     """) == [

@@ -81,9 +81,10 @@ export class Check extends EventTarget {
     this.told = "";
     /** @type {Promise<void>} */
     this.queue = Promise.resolve();
+    /** steps of the other side in it */
+    this.waiting = 0;
     call.addEventListener("transport", () => this.changed());
     call.addEventListener("foreign", () => this.failNow("certificate"));
-    this.waiting = 0;
     wire.addEventListener("proof", (event) => {
       const frame = /** @type {CustomEvent} */ (event).detail;
       const peer = String(wire.state?.peer ?? "");
@@ -102,7 +103,7 @@ export class Check extends EventTarget {
 
   /** @param {() => Promise<void>} step */
   enqueue(step) {
-    this.queue = this.queue.then(step).catch(told);
+    this.queue = this.queue.then(step).catch(warn);
   }
 
   /** @returns {Role} */
@@ -429,7 +430,7 @@ export class Check extends EventTarget {
    * @param {string} why
    */
   failNow(why) {
-    this.fail(why).catch(told);
+    this.fail(why).catch(warn);
   }
 
   /**
@@ -528,7 +529,7 @@ export class Check extends EventTarget {
  * Says that a step failed, never what was in it. What was not found out stays shut.
  * @param {unknown} error
  */
-function told(error) {
+function warn(error) {
   console.warn("check:", error instanceof Error ? error.name : "error");
 }
 
