@@ -10,6 +10,7 @@
  */
 
 import * as proof from "./proof.js";
+import { UNWRITTEN_FOR } from "./wire.js";
 
 /**
  * @typedef {import("./wire.js").Wire} Wire
@@ -96,7 +97,7 @@ export class Check extends EventTarget {
       });
     });
     wire.addEventListener("fault", (event) => {
-      if (/** @type {CustomEvent} */ (event).detail.code === "unwritten") setTimeout(() => (this.reported = ""), 5000);
+      if (/** @type {CustomEvent} */ (event).detail.code === "unwritten") setTimeout(() => (this.reported = ""), UNWRITTEN_FOR);
     });
     this.timer = setInterval(() => this.enqueue(() => this.tick()), AGAIN_EVERY);
   }

@@ -1,6 +1,7 @@
 /** What this side sends, fitted to its path: looks every two seconds, takes a step of the ladder, sets the sender. No DOM. */
 
 import { next, top } from "./ladder.js";
+import { UNWRITTEN_FOR } from "./wire.js";
 
 /** @typedef {import("./call.js").Call} Call */
 /** @typedef {import("./check.js").Check} Check */
@@ -8,8 +9,6 @@ import { next, top } from "./ladder.js";
 /** @typedef {import("./ladder.js").Step} Step */
 
 const LOOK_EVERY = 2000;
-/** what the server could not write down is said again after this */
-const UNWRITTEN_FOR = 5000;
 
 /** @type {Record<Step, {active: boolean, maxBitrate: number, scaleResolutionDownBy: number, maxFramerate: number}>} */
 const SENT = {

@@ -16,6 +16,8 @@ const ANSWER_WITHIN = 4000;
 const PROBE_WITHIN = 500;
 /** a handshake that takes longer was sent into a network that is not there any more */
 const CONNECT_WITHIN = 3000;
+/** what the server answers with the fault "unwritten" is said again after this */
+export const UNWRITTEN_FOR = 5000;
 
 /** This page load's name: the server tells the other side, who starts afresh when it changes. */
 function newTab() {
